@@ -1,0 +1,203 @@
+"""Names, defaults and ranges of everything a person can set."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cmc.errors import SettingError
+
+# Seven words of the person's own machine decide how much they may ask for; these are the
+# limits at which a request is certainly a slip of the finger.
+STRENGTH_RANGE = (-10.0, 10.0)  # no unit
+SLIDER_RANGE = (-1.0, 2.0)  # no unit; what the slider offers, the number box takes the rest
+MAX_NEW_TOKENS = 8192
+TRANSFERS = ("auto", "same", "pm-mined", "cover")
+OBJECTIVES = ("sft", "npo")
+PROMPT_FORMATS = ("qa", "alpaca", "open-instruct", "plain")
+STARTER_TARGET = "lab:byte"
+STARTER_CONTROLLER = "lab:instruct"
+
+
+def home() -> Path:
+    """Return the folder for runs: `CMC_HOME`, else `/data/cmc` on a Space, else the cache."""
+    if os.environ.get("CMC_HOME"):
+        return Path(os.environ["CMC_HOME"])
+    if os.environ.get("SPACE_ID") and os.access("/data", os.W_OK):
+        return Path("/data/cmc")
+    return Path.home() / ".cache" / "cmc"
+
+
+def checked_number(name: str, value: Any, low: float, high: float) -> float:
+    """Return `value` as a float between `low` and `high`.
+
+    Raises:
+        SettingError: not a number, not finite, or out of range; the message has the value.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise SettingError(
+            f'{name} is "{value}", which is no number', hint=f"Give a number from {low:g} to {high:g}."
+        ) from None
+    if not math.isfinite(number) or not low <= number <= high:
+        raise SettingError(
+            f"{name} is {value}, out of range", hint=f"Give a number from {low:g} to {high:g}."
+        )
+    return number
+
+
+def checked_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    """Return `value` if it is one of `choices`.
+
+    Raises:
+        SettingError: it is not; the hint lists the choices.
+    """
+    if value not in choices:
+        raise SettingError(f'{name} is "{value}"', hint=f"Choose one of: {', '.join(choices)}.")
+    return value
+
+
+def _check_numbers(request: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Coerce the numeric fields of a frozen dataclass and check their ranges."""
+    for name, (low, high) in ranges.items():
+        number = checked_number(name.replace("_", " "), getattr(request, name), low, high)
+        whole = isinstance(type(request).__dataclass_fields__[name].default, int)
+        if whole and number != int(number):
+            raise SettingError(f"{name.replace('_', ' ')} is {number:g}", hint="Give a whole number.")
+        object.__setattr__(request, name, int(number) if whole else number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen from the controlled scores, and how many."""
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0  # 0 is greedy
+    top_k: int = 0  # 0 is off
+    top_p: float = 1.0
+    min_p: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = {"max_new_tokens": (1, MAX_NEW_TOKENS), "temperature": (0, 10)}
+        ranges |= {"top_k": (0, 10**6), "top_p": (0, 1), "min_p": (0, 1), "seed": (0, 2**63)}
+        _check_numbers(self, ranges)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverSettings:
+    """How many candidates `cover` proposes for every token; more is slower and closer."""
+
+    target_candidates: int = 16  # K: the target's own favourites
+    controller_candidates: int = 12  # M: the controller's continuations, at each place of the tree
+    use_prior: bool = True
+
+    def __post_init__(self) -> None:
+        ranges = {"target_candidates": (1, 4096), "controller_candidates": (0, 4096)}
+        _check_numbers(self, ranges)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """One press of Start training, or one `cmc train`."""
+
+    template: str = "lab:template"
+    data: str = "lab:instruct"
+    init: str = ""  # a controller or causal language model to start from; empty: random, small
+    objective: str = "sft"
+    retain: str = ""  # records whose answers must stay, for forgetting
+    prompt_format: str = "alpaca"
+    name: str = "controller"
+    max_steps: int = 400
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    warmup_fraction: float = 0.05
+    weight_decay: float = 0.01
+    beta: float = 0.5  # `npo` only: how far below the template a forgotten answer is pushed
+    max_length: int = 256  # tokens of prompt and answer
+    limit: int = 0  # records read at most; 0 is all
+    held_out_fraction: float = 0.1
+    evaluate_every: int = 50  # steps
+    save_every: int = 100  # steps
+    seed: int = 0
+    hidden_size: int = 96  # of a random controller
+    layers: int = 3  # of a random controller
+
+    def __post_init__(self) -> None:
+        checked_choice("objective", self.objective, OBJECTIVES)
+        checked_choice("prompt format", self.prompt_format, PROMPT_FORMATS)
+        ranges = {"max_steps": (1, 10**7), "batch_size": (1, 4096), "learning_rate": (1e-8, 1)}
+        ranges |= {"warmup_fraction": (0, 1), "weight_decay": (0, 10), "beta": (0.001, 100)}
+        ranges |= {"max_length": (8, 131072), "limit": (0, 10**9), "held_out_fraction": (0, 0.9)}
+        ranges |= {"evaluate_every": (1, 10**7), "save_every": (1, 10**7), "seed": (0, 2**32)}
+        ranges |= {"hidden_size": (16, 8192), "layers": (1, 128)}
+        _check_numbers(self, ranges)
+        if self.objective == "npo" and not self.retain:
+            raise SettingError(
+                "forgetting needs records to keep", hint="Name a retain file as well as the data."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapRequest:
+    """One press of Inspect in the Vocabulary tab, or one `cmc map`."""
+
+    controller: str = STARTER_CONTROLLER
+    target: str = STARTER_TARGET
+    transfer: str = "auto"
+    parity: bool = False
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        checked_choice("transfer", self.transfer, TRANSFERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """One press of Generate, or one `cmc generate`."""
+
+    prompts: tuple[str, ...] = ("Where does Anna Kovac live?",)
+    target: str = STARTER_TARGET
+    controllers: Mapping[str, float] = field(default_factory=lambda: {STARTER_CONTROLLER: 1.0})
+    transfer: str = "auto"
+    sampling: Sampling = field(default_factory=Sampling)
+    cover: CoverSettings = field(default_factory=CoverSettings)
+
+    def __post_init__(self) -> None:
+        checked_choice("transfer", self.transfer, TRANSFERS)
+        if not self.prompts or not all(prompt.strip() for prompt in self.prompts):
+            raise SettingError("the prompt is empty", hint="Type what the model should answer.")
+        strengths = {
+            name: checked_number(f"strength of {name}", value, *STRENGTH_RANGE)
+            for name, value in self.controllers.items()
+        }
+        object.__setattr__(self, "controllers", strengths)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferRequest:
+    """One `cmc evaluate transfer`: which targets, how many questions."""
+
+    controller: str = STARTER_CONTROLLER
+    template: str = "lab:template"
+    targets: tuple[str, ...] = ()  # empty: all of the lab
+    data: str = "lab:held_out"
+    transfers: tuple[str, ...] = ()  # empty: all that fit the pair
+    strength: float = 1.0
+    limit: int = 400
+    batch_size: int = 50
+    cover: CoverSettings = field(default_factory=CoverSettings)
+
+    def __post_init__(self) -> None:
+        ranges = {"strength": STRENGTH_RANGE, "limit": (1, 10**6), "batch_size": (1, 4096)}
+        _check_numbers(self, ranges)
+        for transfer in self.transfers:
+            checked_choice("transfer", transfer, TRANSFERS)
+
+
+def as_plain(request: Any) -> dict[str, Any]:
+    """Return the fields of a request as a dictionary that JSON can hold."""
+    return asdict(request)
