@@ -1,0 +1,1 @@
+"""Build and describe the starter lab."""
