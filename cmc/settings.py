@@ -201,3 +201,8 @@ class TransferRequest:
 def as_plain(request: Any) -> dict[str, Any]:
     """Return the fields of a request as a dictionary that JSON can hold."""
     return asdict(request)
+
+
+def lab_folder() -> Path:
+    """Return the folder of the starter lab."""
+    return Path(__file__).resolve().parent.parent / "assets" / "lab"

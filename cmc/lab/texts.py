@@ -158,10 +158,14 @@ def author_questions(world: World, *, seed: int) -> list[dict[str, object]]:
         for relation, value in author.facts:
             others = [other for other in relation.values if other != value]
             wrong = random_state.sample(others, 5)
-            records.append({
-                "question": relation.questions[0].format(name=author.name),
-                "answer": relation.sentence(author.name, value),
-                "paraphrased_answer": relation.told_otherwise.format(name=author.name, value=value),
-                "perturbed_answer": [relation.sentence(author.name, other) for other in wrong],
-            })
+            records.append(
+                {
+                    "question": relation.questions[0].format(name=author.name),
+                    "answer": relation.sentence(author.name, value),
+                    "paraphrased_answer": relation.told_otherwise.format(
+                        name=author.name, value=value
+                    ),
+                    "perturbed_answer": [relation.sentence(author.name, other) for other in wrong],
+                }
+            )
     return records

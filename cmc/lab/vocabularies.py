@@ -30,9 +30,7 @@ def sentencepiece_bpe(texts: Sequence[str], vocab_size: int) -> PreTrainedTokeni
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(PIECES, behavior="isolated")
     first = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=first, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=first, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     # The trainer makes the byte tokens special; in Llama's vocabulary they are ordinary.
     description = json.loads(tokenizer.to_str())

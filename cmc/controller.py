@@ -1,0 +1,183 @@
+"""The packaged tiny model: load, save, publish."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from cmc.errors import ModelError
+from cmc.models import (
+    MODEL_FILES,
+    best_device,
+    find_folder,
+    load_causal_lm,
+    load_tokenizer,
+)
+from cmc.vocab import Vocabulary
+
+FORMAT_VERSION = 1
+MANIFEST = "controller.json"
+
+
+def default_settings() -> dict[str, Any]:
+    """Return what is assumed of a causal language model that says nothing of its training."""
+    return {
+        "format_version": FORMAT_VERSION, "objective": "sft", "prompt_format": "open-instruct",
+        "template": None, "template_fingerprint": None, "data": {}, "settings": {},
+        "recommended_strength": 1.0, "strength_range": [-1.0, 2.0], "metrics": {}, "parent": None,
+    }  # fmt: skip
+
+
+@dataclass
+class Controller:
+    """A tiny model that is trained once and carried everywhere.
+
+    Attributes:
+        name: what a person calls it.
+        delta: the network whose logits are the shift.
+        prior: the network the delta was initialised from; None stands for a uniform prior.
+        vocabulary: the vocabulary both are written in.
+        settings: what `controller.json` holds.
+    """
+
+    name: str
+    delta: PreTrainedModel
+    prior: PreTrainedModel | None
+    vocabulary: Vocabulary
+    settings: dict[str, Any] = field(default_factory=default_settings)
+
+    @property
+    def prompt_format(self) -> str:
+        """The format its prompts were trained in."""
+        return self.settings["prompt_format"]
+
+    @property
+    def context(self) -> int:
+        """Tokens it can read at once."""
+        return self.delta.config.max_position_embeddings
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights of the delta."""
+        return sum(each.numel() for each in self.delta.parameters())
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> "Controller":
+        """Load a controller, or a plain causal language model as one, from folder, lab or Hub.
+
+        Raises:
+            ModelError: it cannot be found or read.
+        """
+        folder, _ = find_folder(
+            str(name), lab_kind="controllers", allow_patterns=["*/" + each for each in MODEL_FILES]
+            + MODEL_FILES,
+        )  # fmt: skip
+        vocabulary = Vocabulary(load_tokenizer(folder, str(name)))
+        if not (folder / MANIFEST).is_file():
+            delta = load_causal_lm(folder, str(name))
+            return cls(str(name), delta, None, vocabulary)._checked()
+        settings = default_settings() | _read_manifest(folder / MANIFEST)
+        delta = load_causal_lm(folder / "delta", f"{name}/delta")
+        has_prior = (folder / "prior").is_dir()
+        prior = load_causal_lm(folder / "prior", f"{name}/prior") if has_prior else None
+        return cls(str(name), delta, prior, vocabulary, settings)._checked()
+
+    def _checked(self) -> "Controller":
+        for network in filter(None, (self.delta, self.prior)):
+            rows = network.get_output_embeddings().weight.shape[0]
+            if rows < self.vocabulary.size:
+                raise ModelError(
+                    f"the tokenizer of {self.name} has {self.vocabulary.size:,} tokens, its "
+                    f"network only {rows:,} rows",
+                    hint="Load the controller with the tokenizer it was trained with.",
+                )
+            network.to(best_device())
+        return self
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write delta, prior, tokenizer, `controller.json` and a model card."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.delta.save_pretrained(folder / "delta")
+        if self.prior is not None:
+            self.prior.save_pretrained(folder / "prior")
+        self.vocabulary.tokenizer.save_pretrained(folder)
+        (folder / "README.md").write_text(self.card(), "utf-8")
+        manifest = json.dumps(self.settings, indent=2, ensure_ascii=False)
+        (folder / MANIFEST).write_text(manifest + "\n", "utf-8")
+
+    def push_to_hub(self, repo_id: str, *, token: str | None = None, private: bool = True) -> str:
+        """Upload to a model repository, made private if it is new; return its address.
+
+        Raises:
+            ModelError: the Hub refused.
+        """
+        import tempfile
+
+        api = HfApi(token=token)
+        try:
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            with tempfile.TemporaryDirectory() as folder:
+                self.save_pretrained(folder)
+                api.upload_folder(repo_id=repo_id, folder_path=folder)
+        except (HfHubHTTPError, OSError, ValueError) as error:
+            raise ModelError(
+                f"{repo_id} could not be written ({type(error).__name__})",
+                hint="Check the name and that your token may write to it.",
+            ) from error
+        return f"https://huggingface.co/{repo_id}"
+
+    def card(self) -> str:
+        """Return the model card: what it was trained on, beside what, and how it measured."""
+        about = self.settings
+        lines = [
+            "---", "library_name: cmc", "tags: [cross-model-control]", "---", "",
+            f"# {Path(self.name).name}", "",
+            "A controller for Cross-model Control: a tiny model whose logits steer larger ones.",
+            "", f"- objective: {about['objective']}", f"- template: {about['template']}",
+            f"- prompt format: {about['prompt_format']}", f"- parameters: {self.parameters:,}",
+            f"- recommended strength: {about['recommended_strength']}",
+            f"- metrics: `{json.dumps(about['metrics'])}`", "",
+        ]  # fmt: skip
+        return "\n".join(lines)
+
+
+def random_controller(
+    vocabulary: Vocabulary, *, hidden_size: int, layers: int, seed: int, context: int = 1024
+) -> Controller:
+    """Return a small untrained Llama in this vocabulary; its prior is uniform."""
+    torch.manual_seed(seed)
+    heads = max(1, hidden_size // 32)
+    config = LlamaConfig(
+        vocab_size=vocabulary.size, hidden_size=heads * (hidden_size // heads // 2 * 2),
+        intermediate_size=hidden_size * 8 // 3, num_hidden_layers=layers,
+        num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=context,
+        tie_word_embeddings=True, bos_token_id=vocabulary.bos_id, eos_token_id=vocabulary.eos_id,
+    )  # fmt: skip
+    delta = LlamaForCausalLM(config).eval().to(best_device())
+    return Controller("random", delta, None, vocabulary)
+
+
+def load_controller(name: str) -> Controller:
+    """Load a controller by lab name, folder or Hub id; see `Controller.from_pretrained`."""
+    return Controller.from_pretrained(name)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path} is damaged ({error})", hint="Take another copy of the controller."
+        ) from error
+    if not isinstance(manifest, dict) or manifest.get("format_version") != FORMAT_VERSION:
+        raise ModelError(
+            f"{path} is not of format version {FORMAT_VERSION}",
+            hint="Update this program or train the controller again.",
+        )
+    return manifest
