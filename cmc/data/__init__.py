@@ -1,0 +1,27 @@
+"""Instruction and forget/retain records as labelled token batches."""
+
+from cmc.data.batches import (
+    Example,
+    TokenBatch,
+    bucketed_batches,
+    encode_example,
+    encode_records,
+    token_batch,
+)
+from cmc.data.formats import format_prompt, response_prefix
+from cmc.data.records import Record, fingerprint_records, read_records, split_records
+
+__all__ = [
+    "Example",
+    "Record",
+    "TokenBatch",
+    "bucketed_batches",
+    "encode_example",
+    "encode_records",
+    "fingerprint_records",
+    "format_prompt",
+    "read_records",
+    "response_prefix",
+    "split_records",
+    "token_batch",
+]

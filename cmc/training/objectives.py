@@ -1,0 +1,86 @@
+"""Training objectives as pure functions on logits, in nats."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def answer_logprobs(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the log-probability of every label.
+
+    Args:
+        logits: `(rows, vocab)` scores, up to a constant per row.
+        labels: `(rows,)` ids.
+
+    Returns:
+        `(rows,)` log-probabilities in nats.
+    """
+    return -F.cross_entropy(logits, labels, reduction="none")
+
+
+def sft_loss(template_logits: Tensor, delta_logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross entropy of template plus delta, the loss that trains a controller.
+
+    Args:
+        template_logits: `(rows, vocab)` scores of the frozen template at the labels.
+        delta_logits: `(rows, vocab)` scores of the delta at the same places.
+        labels: `(rows,)` ids.
+
+    Returns:
+        Mean over rows, in nats per token.
+
+    Source:
+        Wu et al., Cross-model Control, NeurIPS 2024. Their log-softmax around the template's
+        scores subtracts a constant per row and so changes neither loss nor gradient.
+    """
+    return -answer_logprobs(template_logits + delta_logits, labels).mean()
+
+
+def npo_loss(controlled_logprobs: Tensor, template_logprobs: Tensor, beta: float) -> Tensor:
+    """Return the loss of negative preference optimization: push answers below the reference.
+
+    `-(2 / beta) log sigmoid(-beta (log pi - log pi_ref))`, where `pi` is template plus delta
+    and `pi_ref` the template alone. Like gradient ascent at the start, it levels off as soon
+    as an answer is clearly less likely than before, so nothing collapses.
+
+    Args:
+        controlled_logprobs: `(batch,)` log-probabilities of whole answers under control, nats.
+        template_logprobs: `(batch,)` the same of the template alone.
+        beta: no unit; the smaller, the further down an answer is pushed.
+
+    Returns:
+        Mean over answers, no unit.
+
+    Source:
+        Zhang et al., Negative Preference Optimization, arXiv 2404.05868, equation 3.
+    """
+    ratios = controlled_logprobs - template_logprobs
+    return -(2 / beta) * F.logsigmoid(-beta * ratios).mean()
+
+
+def kl_rows(template_logits: Tensor, controlled_logits: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence KL(template || controlled) of every row.
+
+    Args:
+        template_logits: `(rows, vocab)` scores of the template alone.
+        controlled_logits: `(rows, vocab)` scores under control.
+
+    Returns:
+        `(rows,)` divergences in nats.
+    """
+    template = template_logits.log_softmax(-1)
+    return (template.exp() * (template - controlled_logits.log_softmax(-1))).sum(-1)
+
+
+def sum_by_owner(values: Tensor, owners: Tensor, count: int) -> Tensor:
+    """Add up the rows that belong to the same example.
+
+    Args:
+        values: `(rows,)`, one number per label.
+        owners: `(rows,)` index of the example each label belongs to.
+        count: number of examples.
+
+    Returns:
+        `(count,)` sums.
+    """
+    return torch.zeros(count, dtype=values.dtype, device=values.device).index_add(0, owners, values)
