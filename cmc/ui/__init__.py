@@ -1,0 +1,1 @@
+"""The only gradio: layout, form, theme, tabs."""

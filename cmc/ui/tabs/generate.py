@@ -1,0 +1,356 @@
+"""Generate: base and controlled side by side, with a slider."""
+
+import html
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from cmc.settings import (
+    SLIDER_RANGE,
+    STARTER_CONTROLLER,
+    STARTER_TARGET,
+    TRANSFERS,
+    GenerationRequest,
+    Sampling,
+)
+from cmc.ui.form import GPU, PRIVATE, QUIET, Form
+from cmc.ui.gpu import lent_gpu
+from cmc.workspace import SideBySide, Workspace
+
+NO_CONTROLLER = ""
+UPDATES_PER_SECOND = 15  # a browser keeps up with about 170; more only costs time
+TICKS = (
+    '<div class="ticks" aria-hidden="true"><span style="--at:-1">−1</span>'
+    '<span style="--at:0">0 base</span><span style="--at:1">1 as trained</span>'
+    '<span style="--at:2">2</span></div>'
+)
+CLAMP = f"x => Math.min({SLIDER_RANGE[1]}, Math.max({SLIDER_RANGE[0]}, x ?? 0))"
+TEXT = {
+    "transfer": "How the shift reaches another vocabulary; auto chooses.",
+    "empty": "Press Generate: both panes come from one batch, side by side.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateChoices:
+    """What stands in the Generate tab."""
+
+    prompt: str
+    target: str = STARTER_TARGET
+    controller: str = STARTER_CONTROLLER
+    strength: float = 1.0
+    second_controller: str = NO_CONTROLLER
+    second_strength: float = 1.0
+    transfer: str = "auto"
+    max_new_tokens: int = Sampling.max_new_tokens
+    temperature: float = Sampling.temperature
+    top_p: float = Sampling.top_p
+    top_k: int = Sampling.top_k
+    min_p: float = Sampling.min_p
+    seed: int = Sampling.seed
+
+    def request(self) -> GenerationRequest:
+        """Return the same choices as a request; raises `SettingError` where one is wrong."""
+        names = ("max_new_tokens", "temperature", "top_p", "top_k", "min_p", "seed")
+        controllers = {self.controller: self.strength}
+        if self.second_controller and self.second_controller != self.controller:
+            controllers[self.second_controller] = self.second_strength
+        return GenerationRequest(
+            prompts=(self.prompt or "",),
+            target=self.target,
+            controllers=controllers,
+            transfer=self.transfer,
+            sampling=Sampling(**{name: getattr(self, name) for name in names}),
+        )
+
+
+@dataclass(frozen=True)
+class GenerateTab:
+    """The components that other parts of the app set."""
+
+    prompt: gr.Textbox
+    target: gr.Dropdown
+    controllers: tuple[gr.Dropdown, gr.Dropdown]
+    strength: gr.Number
+    slider: gr.Slider
+
+
+def build_generate_tab(workspace: Workspace) -> GenerateTab:
+    """Lay out the tab and wire it."""
+    with gr.Row(equal_height=False, elem_classes="page"):
+        with gr.Column(scale=0, min_width=350, elem_classes="panel"):
+            fields, sliders = _steering(workspace)
+        with gr.Column(scale=1, min_width=420):
+            prompts = workspace.prompts()
+            fields = {"prompt": _prompt_box(prompts[0])} | fields
+            with gr.Row(elem_classes="actions"):
+                run = gr.Button("Generate", variant="primary", elem_id="generate")
+                stop = gr.Button("Stop", elem_id="generate-stop")
+            outputs = _panes()
+            gr.Examples(
+                [[prompt] for prompt in prompts[1:]], fields["prompt"], label="More to try"
+            )
+    form = Form(GenerateChoices, fields)
+    _wire(workspace, form, sliders, outputs, (run, stop))
+    return GenerateTab(
+        fields["prompt"],
+        fields["target"],
+        (fields["controller"], fields["second_controller"]),
+        fields["strength"],
+        sliders["strength"],
+    )
+
+
+def speed_line(tokens: int, seconds: float) -> str:
+    """Return `12 tokens · 85 tokens/s`."""
+    rate = f" · {tokens / seconds:.0f} tokens/s" if seconds > 0 and tokens else ""
+    return f"{tokens} token{'' if tokens == 1 else 's'}{rate}"
+
+
+def identity_line(shown: SideBySide) -> str:
+    """Say what a comparison of the two rows shows: text and number of tokens."""
+    if not shown.is_finished:
+        return ""
+    if not any(shown.strengths.values()):
+        if shown.is_identical:
+            return '<span class="good">strength 0: identical to the base ✓</span>'
+        return (
+            '<span class="bad">strength 0, yet the two texts differ. This must not happen: '
+            "please report it with this prompt.</span>"
+        )
+    if shown.is_identical:
+        return "At this strength the controlled text is the same as the base."
+    words = _shared_words(shown)
+    if not words:
+        return "The two texts differ from the first word on."
+    return f"The two texts agree on the first {words} word{'' if words == 1 else 's'}."
+
+
+def provenance_line(choices: GenerateChoices, shown: SideBySide) -> str:
+    """Return what made this result, and a link that opens the same view; safe as HTML."""
+    parts = [
+        f"{name} × {strength:g} ({transfer})"
+        for (name, strength), transfer in zip(
+            shown.strengths.items(), shown.transfers, strict=True
+        )
+    ]
+    drawn = f"temperature {choices.temperature:g}, seed {choices.seed}"
+    parts = [choices.target, *parts, drawn if choices.temperature else "greedy"]
+    view = {"tab": "generate", "prompt": choices.prompt, "target": choices.target}
+    link = "?" + urlencode(view | {"strength": f"{choices.strength:g}"})
+    text = html.escape(" · ".join(parts))
+    return f'{text} · <a href="{html.escape(link, quote=True)}">link to this view</a>'
+
+
+def _steering(workspace: Workspace) -> tuple[dict[str, Any], dict[str, gr.Slider]]:
+    """Lay out target, controllers, strengths and the folded details."""
+    is_open = workspace.mode == "local"
+    names = workspace.names_of_controllers()
+    fields: dict[str, Any] = {}
+    sliders: dict[str, gr.Slider] = {}
+    fields["target"] = gr.Dropdown(
+        workspace.names_of_targets(),
+        value=STARTER_TARGET,
+        label="Target",
+        info="The language model that is steered.",
+        allow_custom_value=is_open,
+        elem_id="target",
+    )
+    fields["controller"] = gr.Dropdown(
+        names,
+        value=STARTER_CONTROLLER,
+        label="Controller",
+        info="The tiny model that steers it.",
+        allow_custom_value=is_open,
+        elem_id="controller",
+    )
+    sliders["strength"], fields["strength"] = _strength_dial("strength", "Strength")
+    with gr.Accordion("Second controller", open=False, elem_id="second"):
+        fields["second_controller"] = gr.Dropdown(
+            [("none", NO_CONTROLLER), *names],
+            value=NO_CONTROLLER,
+            label="Second controller",
+            allow_custom_value=is_open,
+            elem_id="second-controller",
+        )
+        sliders["second_strength"], fields["second_strength"] = _strength_dial(
+            "second-strength", "Its strength"
+        )
+    with gr.Accordion("Details", open=False, elem_id="details"):
+        fields |= _details()
+    return fields, sliders
+
+
+def _strength_dial(elem_id: str, label: str) -> tuple[gr.Slider, gr.Number]:
+    """Lay out a slider with ticks, and a number box for values beyond it."""
+    low, high = SLIDER_RANGE
+    with gr.Column(elem_classes="dial"):
+        number = gr.Number(
+            1.0,
+            label=f"{label}, any value from -10 to 10",
+            step=0.05,
+            container=False,
+            elem_id=elem_id,
+            elem_classes="dial-value",
+        )
+        slider = gr.Slider(
+            low,
+            high,
+            value=1.0,
+            step=0.05,
+            label=label,
+            buttons=[],
+            elem_id=f"{elem_id}-slider",
+        )
+        gr.HTML(TICKS, padding=False)
+    slider.input(None, slider, number, js="x => x", **QUIET)
+    number.input(None, number, slider, js=CLAMP, **QUIET)
+    return slider, number
+
+
+def _details() -> dict[str, Any]:
+    """Lay out transfer and sampling."""
+    default = Sampling()
+    return {
+        "transfer": gr.Dropdown(
+            list(TRANSFERS),
+            value="auto",
+            label="Transfer",
+            info=TEXT["transfer"],
+            elem_id="transfer",
+        ),
+        "max_new_tokens": gr.Slider(
+            1, 512, default.max_new_tokens, step=1, label="Most new tokens", elem_id="tokens"
+        ),
+        "temperature": gr.Slider(
+            0,
+            2,
+            default.temperature,
+            step=0.05,
+            label="Temperature",
+            info="0 takes the likeliest token.",
+            elem_id="temperature",
+        ),
+        "top_p": gr.Slider(0, 1, default.top_p, step=0.01, label="Top p", elem_id="top-p"),
+        "top_k": gr.Number(
+            default.top_k, precision=0, label="Top k", info="0 is off.", elem_id="top-k"
+        ),
+        "min_p": gr.Slider(0, 1, default.min_p, step=0.01, label="Min p", elem_id="min-p"),
+        "seed": gr.Number(default.seed, precision=0, label="Seed", elem_id="seed"),
+    }
+
+
+def _prompt_box(value: str) -> gr.Textbox:
+    """Return the box for the question; Enter generates."""
+    return gr.Textbox(
+        value,
+        label="Prompt",
+        placeholder="Ask something",
+        lines=1,
+        max_lines=8,
+        elem_id="prompt",
+    )
+
+
+def _panes() -> list[Any]:
+    """Lay out the two panes with their speeds, and two lines below."""
+    with gr.Row(equal_height=True, elem_classes="panes"):
+        base, base_speed = _pane("base", "Base · strength 0")
+        controlled, controlled_speed = _pane("controlled", "Controlled")
+    identity = gr.HTML(TEXT["empty"], padding=False, elem_id="identity", elem_classes="note")
+    provenance = gr.HTML("", padding=False, elem_id="provenance", elem_classes="note faint")
+    return [base, controlled, base_speed, controlled_speed, identity, provenance]
+
+
+def _pane(elem_id: str, label: str) -> tuple[gr.Textbox, gr.HTML]:
+    """Lay out one reply and its speed."""
+    with gr.Column(min_width=240, elem_classes=["pane", elem_id]):
+        text = gr.Textbox(
+            "",
+            label=label,
+            lines=7,
+            max_lines=14,
+            interactive=False,
+            buttons=["copy"],
+            elem_id=f"{elem_id}-text",
+        )
+        speed = gr.HTML("", padding=False, elem_id=f"{elem_id}-speed", elem_classes="speed")
+    return text, speed
+
+
+def _wire(
+    workspace: Workspace,
+    form: Form[GenerateChoices],
+    sliders: dict[str, gr.Slider],
+    outputs: list[Any],
+    buttons: tuple[gr.Button, gr.Button],
+) -> None:
+    """Connect buttons, Enter and sliders to one generator."""
+    stream = lent_gpu(workspace.stream_side_by_side)
+
+    def generate(choices: GenerateChoices) -> Iterator[tuple[Any, ...]]:
+        """Stream what a target says alone and under control, from one batch."""
+        for shown in _paced(stream(choices.request())):
+            yield _shown(choices, shown)
+
+    run, stop = buttons
+    callback = form.bind(generate)
+    common: dict[str, Any] = {"outputs": outputs, "show_progress": "hidden"} | GPU
+    started = run.click(callback, form.inputs, api_name="generate", **common)
+    events = [
+        form.components["prompt"].submit(callback, form.inputs, **common, **PRIVATE),
+        gr.on(
+            [form.components["strength"].submit, form.components["second_strength"].submit],
+            callback,
+            form.inputs,
+            trigger_mode="always_last",
+            **common,
+            **PRIVATE,
+        ),
+    ]
+    events += [
+        slider.input(
+            callback,
+            form.inputs_with(**{name: slider}),
+            trigger_mode="always_last",
+            **common,
+            **PRIVATE,
+        )
+        for name, slider in sliders.items()
+    ]
+    stop.click(None, cancels=[started, *events], **QUIET)
+
+
+def _shown(choices: GenerateChoices, shown: SideBySide) -> tuple[Any, ...]:
+    """Return the values of the outputs, in order."""
+    return (
+        shown.base,
+        shown.controlled,
+        speed_line(shown.base_tokens, shown.seconds),
+        speed_line(shown.controlled_tokens, shown.seconds),
+        identity_line(shown),
+        provenance_line(choices, shown),
+    )
+
+
+def _paced(stream: Iterator[SideBySide]) -> Iterator[SideBySide]:
+    """Pass on at most `UPDATES_PER_SECOND`, and always the last."""
+    due, held = 0.0, None
+    for shown in stream:
+        held = shown
+        if time.monotonic() >= due:
+            due, held = time.monotonic() + 1 / UPDATES_PER_SECOND, None
+            yield shown
+    if held is not None:
+        yield held
+
+
+def _shared_words(shown: SideBySide) -> int:
+    """Count the words that base and controlled have in common from the start."""
+    pairs = zip(shown.base.split(), shown.controlled.split(), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
