@@ -206,3 +206,10 @@ def as_plain(request: Any) -> dict[str, Any]:
 def lab_folder() -> Path:
     """Return the folder of the starter lab."""
     return Path(__file__).resolve().parent.parent / "assets" / "lab"
+
+
+def lab_targets() -> tuple[str, ...]:
+    """Return the names of the starter lab's targets."""
+    folders = (lab_folder() / "models").glob("*/config.json")
+    names = sorted(path.parent.name for path in folders)
+    return tuple(f"lab:{name}" for name in names if name not in ("template", "prior"))

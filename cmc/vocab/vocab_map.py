@@ -1,7 +1,7 @@
 """For every target token, what it means in the controller's vocabulary."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
@@ -62,6 +62,10 @@ class VocabMap:
         index = np.full(rows, self.controller_size, dtype=np.int64)
         index[: len(self.ids)] = np.where(self.ids < 0, self.controller_size, self.ids)
         return torch.from_numpy(index).to(device)
+
+    def named(self, transfer: str) -> "VocabMap":
+        """Return the same entries under another transfer's name."""
+        return replace(self, transfer=transfer)
 
     def save(self, path: str | Path) -> None:
         """Write the map as safetensors, with the fingerprints it was built for."""

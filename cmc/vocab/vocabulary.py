@@ -158,7 +158,7 @@ class Vocabulary:
         becomes byte tokens, or the unknown token where there are none.
         """
         text, rest = split_incomplete(data)
-        ids = [token_id for segment in self.segments(text) for token_id in self._encode(segment)]
+        ids = [token_id for segment in self.segments(text) for token_id in self.encode_segment(segment)]
         unknown = self.roles["unk"][:1]
         for byte in rest:
             byte_id = self.id_of_bytes.get(bytes([byte]))
@@ -184,7 +184,8 @@ class Vocabulary:
         split = self._backend.pre_tokenizer.pre_tokenize_str
         return [piece for part in parts for piece, _ in split(part)]
 
-    def _encode(self, segment: str) -> tuple[int, ...]:
+    def encode_segment(self, segment: str) -> tuple[int, ...]:
+        """Return the ids of one of `segments`."""
         ids = self._memory.get(segment)
         if ids is None:
             if self.family in ("wordpiece", "raw"):

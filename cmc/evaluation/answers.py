@@ -1,0 +1,54 @@
+"""Ask a controlled model questions and compare its answers with the expected ones."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cmc.data import Record, format_prompt
+from cmc.evaluation.scores import exact_match
+from cmc.generation import ControlledModel, Row
+from cmc.settings import Sampling
+
+ANSWER_TOKENS = 96  # more than any answer of the lab needs in any of its vocabularies
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question, what was expected and what was said."""
+
+    question: str
+    expected: str
+    text: str
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is the expected answer, white space aside."""
+        return exact_match(self.text, self.expected)
+
+
+def ask(
+    model: ControlledModel,
+    records: Sequence[Record],
+    strengths: tuple[float, ...],
+    batch_size: int,
+    prompt_format: str | None = None,
+) -> Iterator[Answer]:
+    """Yield the greedy answers of a model, in the order of the records.
+
+    Args:
+        model: target and controllers.
+        records: questions with their expected answers.
+        strengths: one per controller.
+        batch_size: questions asked at once; no answer depends on it.
+        prompt_format: how questions are put, by default as the controllers were trained.
+    """
+    prompt_format = prompt_format or model.prompt_format
+    sampling = Sampling(max_new_tokens=ANSWER_TOKENS)
+    for start in range(0, len(records), batch_size):
+        part = records[start : start + batch_size]
+        rows = [
+            Row(format_prompt(prompt_format, each.instruction, each.input), strengths)
+            for each in part
+        ]
+        for record, said in zip(part, model.generate(rows, sampling), strict=True):
+            text = said.text.strip() if said.finished else f"{said.text.strip()} …"
+            yield Answer(record.instruction, record.output, text)

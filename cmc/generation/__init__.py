@@ -1,0 +1,12 @@
+"""Follower, controlled decoding, streams, scores."""
+
+from cmc.generation.controlled import (
+    Chunk,
+    ControlledModel,
+    Generation,
+    Row,
+    Score,
+    carrying_map,
+)
+
+__all__ = ["Chunk", "ControlledModel", "Generation", "Row", "Score", "carrying_map"]

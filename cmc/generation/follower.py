@@ -1,0 +1,76 @@
+"""The controller's view of the text so far, kept in step with the target's tokens."""
+
+from dataclasses import dataclass, field
+
+from cmc.vocab import Vocabulary
+from cmc.vocab.canonical import split_incomplete
+
+PENDING_LIMIT = 256  # bytes without a boundary after which half is committed all the same
+ROOM = 64  # tokens of the context kept free for what is pending and proposed
+
+
+@dataclass
+class Follower:
+    """One row's text in the controller's tokens.
+
+    Attributes:
+        vocabulary: the controller's.
+        ids: tokens up to the last place that no later text can change.
+        pending: bytes since then.
+        context: tokens the controller can read; older ones are dropped beyond it.
+        is_windowed: whether any were dropped.
+    """
+
+    vocabulary: Vocabulary
+    ids: list[int]
+    context: int
+    pending: bytes = b""
+    is_windowed: bool = False
+    _keeps_first: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._keeps_first = self.ids[:1] == [self.vocabulary.bos_id]
+        if not self.ids:
+            # A network needs one token to start from; the end of another text is the nearest.
+            self.ids = [self.vocabulary.eos_id]
+        self._window()
+
+    def push_bytes(self, data: bytes) -> None:
+        """Go on with the text, and commit what is settled."""
+        self.pending += data
+        text, _ = split_incomplete(self.pending)
+        segments = self.vocabulary.segments(text)
+        # White space at the end may still join the next word, and with it the piece before.
+        open_segments = 2 if text[-1:].isspace() else 1
+        settled = segments[:-open_segments]
+        if settled:
+            ids = [each for segment in settled for each in self.vocabulary.encode_segment(segment)]
+            self._commit(ids)
+        elif len(self.pending) > PENDING_LIMIT:
+            ids = self.vocabulary.encode_continuation(text.encode())
+            self._commit(ids[: len(ids) // 2])
+
+    def push_id(self, token_id: int) -> None:
+        """Go on by a token of the same vocabulary."""
+        self.ids.append(token_id)
+        self._window()
+
+    @property
+    def trunk(self) -> list[int]:
+        """Tokens of the pending bytes whose characters are complete."""
+        return self.vocabulary.encode_continuation(split_incomplete(self.pending)[0].encode())
+
+    def _commit(self, ids: list[int]) -> None:
+        spelled = self.vocabulary.spell(ids)
+        if not self.pending.startswith(spelled) or not spelled:
+            return  # a lossy tokenizer: keep the bytes, they say more
+        self.ids.extend(ids)
+        self.pending = self.pending[len(spelled) :]
+        self._window()
+
+    def _window(self) -> None:
+        if len(self.ids) + ROOM <= self.context or len(self.ids) <= self.context // 2:
+            return
+        first = self.ids[:1] if self._keeps_first else []
+        self.ids = first + self.ids[-(self.context // 2) :]
+        self.is_windowed = True

@@ -1,0 +1,74 @@
+"""Small vocabularies and random models that every test may use."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from cmc.controller import Controller, default_settings
+from cmc.lab.texts import documents
+from cmc.lab.vocabularies import FAMILIES
+from cmc.lab.world import make_world
+from cmc.models import LanguageModel
+from cmc.vocab import Vocabulary
+
+SIZES = {"sentencepiece": 400, "byte-level": 330, "unigram": 200}
+ARCHITECTURES = {"sentencepiece": "llama", "byte-level": "gpt_neox", "unigram": "qwen2"}
+
+
+def shared(*parts: str) -> Path:
+    """Return a file of the third-party conformance data, or skip the test that needs it."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    path = Path(os.environ.get("CMC_SHARED", default)).joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"third-party data is absent: {'/'.join(parts)} (set CMC_SHARED)")
+    return path
+
+
+@cache
+def tiny_tokenizer(family: str) -> PreTrainedTokenizerFast:
+    """Return a small tokenizer of a family, trained in memory."""
+    texts = list(documents(make_world(known=20, held_out=5, authors=5), seed=3, count=300))
+    return FAMILIES[family](texts, SIZES[family])
+
+
+@cache
+def tiny_vocabulary(family: str) -> Vocabulary:
+    """Return the vocabulary of `tiny_tokenizer`."""
+    return Vocabulary(tiny_tokenizer(family))
+
+
+def tiny_network(vocab_size: int, *, architecture: str = "llama", seed: int = 0, rows: int = 0):
+    """Return a random two-layer model whose scores are not flat."""
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(
+        architecture, vocab_size=max(vocab_size, rows), hidden_size=32, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, intermediate_size=48,
+        max_position_embeddings=256, eos_token_id=None, bos_token_id=None, pad_token_id=None,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+    head = model.get_output_embeddings().weight
+    head.copy_(torch.randn_like(head) * 0.4)
+    return model
+
+
+@cache
+def tiny_target(family: str, rows: int = 0) -> LanguageModel:
+    """Return a random target of a tokenizer family, with padded output rows if asked for."""
+    vocabulary = tiny_vocabulary(family)
+    architecture = ARCHITECTURES[family]
+    model = tiny_network(vocabulary.size, architecture=architecture, seed=7, rows=rows)
+    return LanguageModel(f"tiny:{family}", model, vocabulary)
+
+
+@cache
+def tiny_controller(family: str, *, seed: int = 1, has_prior: bool = True) -> Controller:
+    """Return a random controller in the vocabulary of a family."""
+    vocabulary = tiny_vocabulary(family)
+    prior = tiny_network(vocabulary.size, seed=seed + 100) if has_prior else None
+    settings = default_settings() | {"prompt_format": "qa"}
+    delta = tiny_network(vocabulary.size, seed=seed)
+    return Controller(f"tiny:{seed}", delta, prior, vocabulary, settings)

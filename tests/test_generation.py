@@ -1,0 +1,316 @@
+"""Control in generation, against plain transformers and brute force."""
+
+import itertools
+
+import pytest
+import torch
+
+from cmc.errors import ControlError, SettingError, VocabMismatch
+from cmc.generation import ControlledModel, Row
+from cmc.generation.controlled import _Decoder
+from cmc.settings import CoverSettings, Sampling
+from tests.conftest import tiny_controller, tiny_network, tiny_target
+
+FAMILIES = ("sentencepiece", "byte-level", "unigram")
+TRANSFERS = ("pm-mined", "cover")
+PROMPT = "Question: Where does Anna live?\nAnswer:"
+OTHER = "Day: Monday\nPlace: the river. One day Hugo went"
+TWELVE = Sampling(max_new_tokens=12)
+
+
+def controlled(family: str, transfer: str = "auto", **options) -> ControlledModel:
+    controller = tiny_controller("sentencepiece")
+    return ControlledModel(tiny_target(family), [controller], transfer=transfer, **options)
+
+
+def plain_generate(family: str, prompt: str, count: int) -> list[int]:
+    target = tiny_target(family)
+    ids = torch.tensor([target.vocabulary.encode_prompt(prompt)])
+    output = target.model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, do_sample=False,
+        eos_token_id=list(target.vocabulary.eos_ids), pad_token_id=target.vocabulary.pad_id,
+    )  # fmt: skip
+    return output[0, ids.shape[1] :].tolist()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_strength_zero_is_plain_generate(family, transfer):
+    model = controlled(family, transfer)
+    rows = [Row(PROMPT, (0.0,)), Row(PROMPT, (1.5,)), Row(OTHER, (0.0,))]
+    base, moved, other = model.generate(rows, TWELVE)
+    assert base.token_ids == plain_generate(family, PROMPT, 12)
+    assert other.token_ids == plain_generate(family, OTHER, 12)
+    assert moved.token_ids != base.token_ids
+
+
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_strength_zero_scores_are_bit_equal(transfer):
+    model = controlled("byte-level", transfer)
+    with_control = _Decoder(model, [Row(PROMPT, (0.0,)), Row(PROMPT, (1.0,))])
+    without = _Decoder(ControlledModel(model.target, []), [Row(PROMPT, ()), Row(PROMPT, ())])
+    for token in (5, 9, 40):
+        ours, plain = with_control.scores([0, 1]), without.scores([0, 1])
+        assert torch.equal(ours[0], plain[0])
+        assert not torch.equal(ours[1], plain[1])
+        with_control.push([token, token], [0, 1])
+        without.push([token, token], [0, 1])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_a_row_of_a_batch_equals_the_row_alone(family, transfer):
+    model = controlled(family, transfer)
+    rows = [Row(PROMPT, (1.0,)), Row(OTHER, (-1.0,)), Row(PROMPT, (2.0,))]
+    together = model.generate(rows, TWELVE)
+    alone = [model.generate([row], TWELVE)[0] for row in rows]
+    assert [each.token_ids for each in together] == [each.token_ids for each in alone]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_a_cached_step_equals_a_fresh_one(family, transfer):
+    model = controlled(family, transfer)
+    cached = _Decoder(model, [Row(PROMPT, (1.0,))])
+    vocabulary = model.target.vocabulary
+    text = ' Anna said: "Zürich, 12 — 👍🏽 yes".\n  The end'.encode()
+    ids = [each for each in vocabulary.encode_continuation(text) if each not in vocabulary.eos_ids]
+    for done in range(len(ids)):
+        step = cached.scores([0])
+        fresh = _Decoder(model, [Row(PROMPT, (1.0,))])
+        logits = fresh.scores([])
+        for token in ids[:done]:
+            fresh.push([token], [0])
+            logits = fresh._target_logits()
+        control = fresh._controls[0].control(logits, [0])
+        torch.testing.assert_close(step, logits + control, rtol=1e-3, atol=2e-3)
+        cached.push([ids[done]], [0])
+
+
+@pytest.mark.parametrize("transfer", ("same", *TRANSFERS))
+def test_a_constant_on_the_delta_changes_nothing(transfer):
+    family = "sentencepiece" if transfer == "same" else "byte-level"
+    decoder = _Decoder(controlled(family, transfer), [Row(PROMPT, (1.3,))])
+    moved = _Decoder(controlled(family, transfer), [Row(PROMPT, (1.3,))])
+    reader = moved._controls[0].reader
+    forward = reader._networks[0].forward
+    reader._networks[0].forward = lambda *each: forward(*each) + 9.0
+    for token in (5, 40, 60):
+        torch.testing.assert_close(decoder.scores([0]), moved.scores([0]), rtol=1e-4, atol=1e-4)
+        decoder.push([token], [0])
+        moved.push([token], [0])
+
+
+def test_unknown_tokens_keep_their_mass():
+    model = controlled("unigram", "pm-mined")
+    decoder = _Decoder(model, [Row(PROMPT, (1.7,))])
+    base = _Decoder(ControlledModel(model.target, []), [Row(PROMPT, ())])
+    unknown = torch.from_numpy(model._maps[0].ids < 0)
+    assert unknown.any()
+    before = base.scores([0]).softmax(-1)[0, unknown]
+    after = decoder.scores([0]).softmax(-1)[0, unknown]
+    torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_cover_did_not_score_gains_against_nothing(family):
+    model = controlled(family, "cover", cover=CoverSettings(target_candidates=4))
+    decoder = _Decoder(model, [Row(PROMPT, (1.5,))])
+    logits = decoder._target_logits()
+    control = decoder._controls[0].control(logits, [0])[0]
+    assert (control == control.min()).sum() > control.numel() // 2
+
+
+def test_equal_vocabularies_make_pm_mined_the_same():
+    rows = [Row(PROMPT, (1.0,)), Row(OTHER, (-0.5,))]
+    first, second = (
+        _Decoder(controlled("sentencepiece", transfer), rows) for transfer in ("same", "pm-mined")
+    )
+    for token in (300, 270, 30):
+        assert torch.equal(first.scores([0, 1]), second.scores([0, 1]))
+        first.push([token, token], [0, 1])
+        second.push([token, token], [0, 1])
+
+
+def test_same_is_the_papers_formula():
+    target, controller = tiny_target("sentencepiece"), tiny_controller("sentencepiece")
+    decoder = _Decoder(controlled("sentencepiece", "same"), [Row(PROMPT, (1.4,))])
+    ids = torch.tensor([target.vocabulary.encode_prompt(PROMPT)])
+    expected = torch.log_softmax(target.model(ids).logits[:, -1], -1)
+    expected = expected + 1.4 * controller.delta(ids).logits[:, -1]
+    ours = torch.log_softmax(decoder.scores([0]), -1)
+    torch.testing.assert_close(ours, torch.log_softmax(expected, -1), rtol=1e-4, atol=1e-4)
+
+
+def test_padded_rows_are_carried_along():
+    controller, target = tiny_controller("sentencepiece"), tiny_target("sentencepiece", rows=448)
+    for transfer in ("same", "pm-mined", "cover"):
+        model = ControlledModel(target, [controller], transfer=transfer)
+        assert model.generate([Row(PROMPT, (1.0,))], TWELVE)[0].token_ids
+
+
+def brute_force(controller, ids, pending: bytes, strength: float, tail: int | None) -> tuple:
+    """Return log p and log q of all ways to spell `pending` and go beyond, by the formula.
+
+    Every prefix of the controller's own tokenization is read from scratch.
+    """
+    vocabulary = controller.vocabulary
+    path = vocabulary.encode_continuation(pending)
+    sums = []
+    for tuned in (False, True):
+        total, walked = 0.0, 0.0
+        for depth in range(len(path) + 1):
+            context = torch.tensor([ids + path[:depth]])
+            scores = torch.log_softmax(controller.prior(context).logits[0, -1].double(), -1)
+            if tuned:
+                delta = controller.delta(context).logits[0, -1].double()
+                scores = torch.log_softmax(scores + strength * delta, -1)
+            rest = pending[len(vocabulary.spell(path[:depth])) :]
+            if rest:
+                begins = [
+                    token for token, spelled in enumerate(vocabulary.token_bytes)
+                    if spelled and spelled.startswith(rest)
+                ]  # fmt: skip
+                total += (walked + torch.logsumexp(scores[begins], -1)).exp().item()
+                walked += scores[path[depth]].item()
+            elif tail is not None:
+                total = (walked + scores[tail]).exp().item()
+        sums.append(torch.tensor(total).log())
+    return tuple(sums)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("strength", (-1.0, 0.7))
+def test_cover_equals_its_formula_token_by_token(family, strength):
+    settings = CoverSettings(target_candidates=30, controller_candidates=0)
+    model = controlled(family, "cover", cover=settings)
+    controller, vocabulary = model.controllers[0], model.target.vocabulary
+    decoder = _Decoder(model, [Row(PROMPT, (strength,))])
+    context = controller.vocabulary.encode_prompt(PROMPT)
+    # Behind a space, within a word, and where a character is not yet whole.
+    said = vocabulary.encode_continuation(" Ann".encode())
+    for token in said:
+        decoder.push([token], [0])
+    logits = decoder._target_logits()
+    control = decoder._controls[0].control(logits, [0])[0]
+    pending = vocabulary.spell(said)
+    p_start, q_start = brute_force(controller, context, pending, strength, None)
+    for token in logits[0].topk(30).indices.tolist():
+        spelled = vocabulary.token_bytes[token]
+        if spelled is None or "�" in spelled.decode("utf-8", "replace"):
+            continue
+        p, q = brute_force(controller, context, pending + spelled, strength, None)
+        expected = (q - q_start) - (p - p_start)
+        torch.testing.assert_close(control[token].double(), expected.double(), rtol=1e-3, atol=1e-3)
+    p, q = brute_force(controller, context, pending, strength, controller.vocabulary.eos_id)
+    expected = (q - q_start) - (p - p_start)
+    for end in vocabulary.eos_ids:
+        torch.testing.assert_close(control[end].double(), expected.double(), rtol=1e-3, atol=1e-3)
+
+
+def all_coverings(controller, ids, text: bytes, strength: float) -> tuple[float, float]:
+    """Sum the probability of every sequence of tokens whose bytes begin with `text`."""
+    vocabulary = controller.vocabulary
+    sums = [0.0, 0.0]
+    frontier = [((), 0.0, 0.0)]
+    while frontier:
+        path, p_walked, q_walked = frontier.pop()
+        context = torch.tensor([ids + list(path)])
+        p = torch.log_softmax(controller.prior(context).logits[0, -1].double(), -1)
+        q = torch.log_softmax(p + strength * controller.delta(context).logits[0, -1].double(), -1)
+        rest = text[len(vocabulary.spell(path)) :]
+        for token, spelled in enumerate(vocabulary.token_bytes):
+            if not spelled:
+                continue
+            step = (p_walked + p[token].item(), q_walked + q[token].item())
+            if spelled.startswith(rest):
+                sums = [total + torch.tensor(each).exp().item() for total, each in zip(sums, step)]
+            elif rest.startswith(spelled):
+                frontier.append(((*path, token), *step))
+    return tuple(torch.tensor(each).log().item() for each in sums)
+
+
+def test_all_coverings_are_never_less_than_the_controllers_own():
+    controller = tiny_controller("sentencepiece")
+    context = controller.vocabulary.encode_prompt(PROMPT)
+    for text in (b" the", b" in Tre", b"s a"):
+        own = brute_force(controller, context, text, 1.0, None)
+        everything = all_coverings(controller, context, text, 1.0)
+        for ours, total in zip(own, everything, strict=True):
+            assert total >= ours - 1e-9
+            assert total - ours < 1.5  # nats; a random network loves no tokenization
+
+
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_streaming_gives_the_same_text_and_no_broken_character(transfer):
+    model = controlled("byte-level", transfer)
+    rows = [Row(PROMPT, (0.0,)), Row(OTHER, (1.0,))]
+    sampling = Sampling(max_new_tokens=40, temperature=1.0, seed=3)
+    chunks = list(model.stream(rows, sampling))
+    whole = model.generate(rows, sampling)
+    assert chunks[-1].token_counts == [len(each.token_ids) for each in whole]
+    for text, each in zip(chunks[-1].texts, whole, strict=True):
+        assert each.text.startswith(text)
+    for before, after in itertools.pairwise(chunks):
+        for earlier, later in zip(before.texts, after.texts, strict=True):
+            assert later.startswith(earlier)
+
+
+def test_two_controllers_at_strengths_that_cancel_are_the_base():
+    target, controller = tiny_target("sentencepiece"), tiny_controller("sentencepiece")
+    model = ControlledModel(target, [controller, controller])
+    ours, base = model.generate([Row(PROMPT, (0.8, -0.8)), Row(PROMPT, (0, 0))], TWELVE)
+    assert ours.token_ids == base.token_ids
+
+
+def test_sampling_follows_the_probabilities():
+    model = controlled("sentencepiece")
+    scores = _Decoder(model, [Row(PROMPT, (1.0,))]).scores([0])
+    expected = scores.softmax(-1)[0]
+    top = expected.argmax().item()
+    hits = 0
+    for seed in range(300):
+        sampling = Sampling(max_new_tokens=1, temperature=1.0, seed=seed)
+        hits += model.generate([Row(PROMPT, (1.0,))], sampling)[0].token_ids == [top]
+    spread = (300 * expected[top] * (1 - expected[top])).sqrt()
+    assert abs(hits - 300 * expected[top]) < 4 * spread
+
+
+def test_scores_are_those_of_generation():
+    model = controlled("byte-level", "cover")
+    greedy = model.generate([Row(PROMPT, (1.0,))], Sampling(max_new_tokens=6))[0]
+    decoder = _Decoder(model, [Row(PROMPT, (1.0,))])
+    text = model.target.vocabulary.decode(greedy.token_ids)
+    scored = model.score([PROMPT, OTHER], [text, " a"], [1.0])[0]
+    for token, logprob in zip(scored.token_ids, scored.logprobs, strict=True):
+        forced = torch.log_softmax(decoder.scores([0], [token]), -1)[0, token]
+        assert logprob == pytest.approx(forced.item(), abs=1e-3)
+        decoder.push([token], [0])
+
+
+def test_a_text_longer_than_the_controllers_context_goes_on():
+    model = controlled("byte-level", "cover")
+    long = "One day Anna went to the river. " * 30
+    (row,) = model.generate([Row(PROMPT, (1.0,))], Sampling(max_new_tokens=150))
+    assert len(row.token_ids) > 20 or row.finished
+    follower = _Decoder(model, [Row(long[:700], (1.0,))])._controls[0].reader.followers[0]
+    assert follower.is_windowed
+    assert len(follower.ids) <= 256
+
+
+def test_impossible_requests_say_what_to_do():
+    model = controlled("byte-level", "cover")
+    with pytest.raises(SettingError, match="exceed the 256 tokens"):
+        model.generate([Row("word " * 400, (0.0,))], TWELVE)
+    with pytest.raises(SettingError, match="2 strengths for 1 controllers"):
+        model.generate([Row(PROMPT, (0.0, 1.0))], TWELVE)
+    with pytest.raises(VocabMismatch, match="different vocabularies"):
+        controlled("byte-level", "same")
+
+
+def test_damaged_weights_stop_with_a_clear_error():
+    controller = tiny_controller("sentencepiece", seed=5)
+    controller.delta.get_output_embeddings().weight[3] = float("nan")
+    model = ControlledModel(tiny_target("sentencepiece"), [controller])
+    with pytest.raises(ControlError, match="no numbers"):
+        model.generate([Row(PROMPT, (1.0,))], TWELVE)
