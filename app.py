@@ -1,14 +1,14 @@
 """Launch the app."""
 
+import contextlib
 import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # both before gradio is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-try:  # on a ZeroGPU Space it must come before anything that touches CUDA
+# On a ZeroGPU Space this must come before anything that touches CUDA; elsewhere it is absent.
+with contextlib.suppress(ImportError):
     import spaces  # noqa: F401
-except ImportError:
-    pass
 
 from cmc.ui.layout import build_app, launch_arguments
 from cmc.workspace import Workspace, choose_mode

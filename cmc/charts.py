@@ -41,7 +41,12 @@ def loss_curve(records: pd.DataFrame) -> go.Figure:
         return _with_message(figure, "The loss appears here with the first step.")
     steps, loss = thinned(records, "loss")
     figure.add_scatter(
-        x=steps, y=loss, name="training", mode="lines", line={"color": BLUE, "width": 1}, opacity=0.35
+        x=steps,
+        y=loss,
+        name="training",
+        mode="lines",
+        line={"color": BLUE, "width": 1},
+        opacity=0.35,
     )
     smooth = pd.Series(loss).ewm(span=max(2, len(loss) // 15)).mean()
     figure.add_scatter(
@@ -163,8 +168,9 @@ def _calm(figure: go.Figure, height: int) -> go.Figure:
         legend=legend,
         hovermode="closest",
     )
-    figure.update_xaxes(showgrid=False, zeroline=False, linecolor=GRID, automargin=True, title_font_size=13)
-    return figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True, title_font_size=13)
+    shared = {"zeroline": False, "automargin": True, "title_font_size": 13}
+    figure.update_xaxes(showgrid=False, linecolor=GRID, **shared)
+    return figure.update_yaxes(gridcolor=GRID, **shared)
 
 
 def _with_message(figure: go.Figure, text: str) -> go.Figure:

@@ -5,7 +5,7 @@ import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -25,7 +25,7 @@ Loaded = TypeVar("Loaded")
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RUN_PREFIX = "run:"  # names the controller of a run, without telling where its folder is
-LAB_DATA = ("lab:instruct", "lab:style", "lab:forget")
+UPLOADS = "uploads"
 MODES = ("local", "demo", "open-lab")
 MAP_TEXT = "Anna Kovac lives in Oslo and works as a painter."
 MODELS_KEPT, CONTROLLERS_KEPT, PAIRS_KEPT, MAPS_KEPT = 3, 8, 6, 4
@@ -39,7 +39,8 @@ class SideBySide:
     controlled: str
     base_tokens: int
     controlled_tokens: int
-    seconds: float
+    base_seconds: float  # until its last token, as for the controlled
+    controlled_seconds: float
     strengths: Mapping[str, float]
     transfers: tuple[str, ...]
     is_finished: bool
@@ -61,7 +62,7 @@ class InspectedMap:
 
 
 def choose_mode(environment: Mapping[str, str]) -> str:
-    """Return `local`, or on a public Space `demo`, or `open-lab` where its owner allows training."""
+    """Return `local`; on a public Space `demo`, or `open-lab` where its owner allows training."""
     if not environment.get("SPACE_ID"):
         return "local"
     return "open-lab" if environment.get("ALLOW_PUBLIC_TRAINING") == "1" else "demo"
@@ -94,16 +95,12 @@ class Workspace:
 
     def __init__(self, *, mode: str = "local", home: Path | None = None) -> None:
         self.mode = settings.checked_choice("mode", mode, MODES)
+        self.may_train = mode != "demo"
         self.home = home or settings.home()
         self._models: Kept[LanguageModel] = Kept(MODELS_KEPT)
         self._controllers: Kept[Controller] = Kept(CONTROLLERS_KEPT)
         self._pairs: Kept[ControlledModel] = Kept(PAIRS_KEPT)
         self._maps: Kept[InspectedMap] = Kept(MAPS_KEPT)
-
-    @property
-    def may_train(self) -> bool:
-        """Tell whether training may be started here."""
-        return self.mode != "demo"
 
     def names_of_targets(self) -> list[str]:
         """Return the lab's targets, then its template."""
@@ -117,7 +114,13 @@ class Workspace:
     def names_of_controllers(self) -> list[str]:
         """Return the lab's controllers, then those of the runs that have one, newest first."""
         lab = [_name_of(controller) for controller in lab_info()["controllers"]]
-        return lab + [RUN_PREFIX + run.name for run in self.all_runs() if run.status().get("controller")]
+        usable = [run for run in self.all_runs() if run.status()["controller"]]
+        return lab + [RUN_PREFIX + run.name for run in usable]
+
+    def names_of_data(self) -> list[str]:
+        """Return the lab's sets of records to train on."""
+        files = sorted((lab_folder() / "data").glob("*.jsonl"))
+        return [f"lab:{file.stem}" for file in files if not file.stem.startswith("held_out")]
 
     def prompts(self) -> list[str]:
         """Return the sample prompts; the first is the one the app opens with."""
@@ -133,11 +136,15 @@ class Workspace:
         if len(request.prompts) != 1:
             raise SettingError("side by side takes one prompt", hint="Give exactly one.")
         model = self.controlled_model(request)
-        prompt = model.prompt(request.prompts[0])
+        prompt = model.prompt(request.prompts[0].strip())
         strengths = tuple(request.controllers.values())
         rows = [Row(prompt=prompt, strengths=row) for row in ((0.0,) * len(strengths), strengths)]
+        shown = None
         for chunk in model.stream(rows, request.sampling):
-            yield _side_by_side(chunk, request.controllers, model.transfers)
+            shown = _side_by_side(chunk, shown, request.controllers, model.transfers)
+            yield shown
+        if shown is not None:
+            yield replace(shown, is_finished=True)
 
     def controlled_model(self, request: GenerationRequest) -> ControlledModel:
         """Return target and controllers of a request together, loaded at most once."""
@@ -177,9 +184,11 @@ class Workspace:
             DataError: the records cannot be used; nothing was started.
         """
         self._check_training()
-        read_records(request.data, limit=request.limit)
-        if request.retain:
-            read_records(request.retain, limit=request.limit)
+        self._check_training_names(request)
+        for source in filter(None, (request.data, request.retain)):
+            read_records(source, limit=request.limit)
+        if request.init.startswith(RUN_PREFIX):
+            request = replace(request, init=self._folder_of_run(request.init))
         return runs.start_training(request, self.home)
 
     def stop_training(self, name: str) -> None:
@@ -202,7 +211,7 @@ class Workspace:
         """Copy an uploaded file to where a run can read it for as long as it needs."""
         self._check_training()
         source = Path(path)
-        folder = self.home / "uploads"
+        folder = self.home / UPLOADS
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / f"{source.parent.name[:16]}-{source.name}"
         shutil.copyfile(source, kept)
@@ -217,6 +226,15 @@ class Workspace:
                 "and set ALLOW_PUBLIC_TRAINING=1.",
             )
 
+    def _check_training_names(self, request: TrainSettings) -> None:
+        """Let strangers train on what is listed and on what they uploaded, on nothing else."""
+        uploads = str(self.home / UPLOADS)
+        for source in filter(None, (request.data, request.retain)):
+            if not source.startswith(uploads):
+                self._check_offered(source, self.names_of_data())
+        self._check_offered(request.template, self.names_of_templates())
+        self._check_offered(request.init, ["", *self.names_of_controllers()])
+
     def _check_offered(self, name: str, offered: list[str]) -> None:
         """Refuse names that are not listed where strangers type them."""
         if self.mode != "local" and name not in offered:
@@ -229,9 +247,7 @@ class Workspace:
         """Put a target and its controllers together."""
         controllers = [self._controller(name) for name in request.controllers]
         target = self._model(request.target)
-        return ControlledModel(
-            target, controllers, transfer=request.transfer, cover=request.cover
-        )
+        return ControlledModel(target, controllers, transfer=request.transfer, cover=request.cover)
 
     def _inspected(self, request: MapRequest) -> InspectedMap:
         """Build and measure a map."""
@@ -249,28 +265,39 @@ class Workspace:
         """Return a controller of the lab, of a run, of a folder or of the Hub."""
         if not name.startswith(RUN_PREFIX):
             return self._controllers.get(name, lambda: load_controller(name))
+        folder = self._folder_of_run(name)
+        changed = Path(folder).stat().st_mtime_ns  # a resumed run makes its controller anew
+        return self._controllers.get((name, changed), lambda: load_controller(folder))
+
+    def _folder_of_run(self, name: str) -> str:
+        """Return the folder of the controller that `run:NAME` stands for."""
         status = self.run(name.removeprefix(RUN_PREFIX)).status()
-        if not status.get("controller"):
+        if not status["controller"]:
             raise RunError(f"{name} has no controller yet", hint="Let it finish, or stop it.")
-        key = (name, status.get("step"))
-        return self._controllers.get(key, lambda: load_controller(str(status["controller"])))
+        return status["controller"]
 
 
 def _side_by_side(
-    chunk: Chunk, strengths: Mapping[str, float], transfers: tuple[str, ...]
+    chunk: Chunk,
+    before: SideBySide | None,
+    strengths: Mapping[str, float],
+    transfers: tuple[str, ...],
 ) -> SideBySide:
-    """Turn a chunk of the two rows into what the panes show."""
+    """Turn a chunk of the two rows into what the panes show; a row that ended keeps its time."""
     base, controlled = chunk.texts
     base_tokens, controlled_tokens = chunk.token_counts
+    base_goes_on = before is None or base_tokens > before.base_tokens
+    controlled_goes_on = before is None or controlled_tokens > before.controlled_tokens
     return SideBySide(
         base=base,
         controlled=controlled,
         base_tokens=base_tokens,
         controlled_tokens=controlled_tokens,
-        seconds=chunk.seconds,
+        base_seconds=chunk.seconds if base_goes_on else before.base_seconds,
+        controlled_seconds=chunk.seconds if controlled_goes_on else before.controlled_seconds,
         strengths=strengths,
         transfers=transfers,
-        is_finished=all(chunk.finished),
+        is_finished=False,
     )
 
 

@@ -67,7 +67,9 @@ def aligned_text(
 ) -> list[Piece]:
     """Tokenize a text both ways, as a response is, and align the two."""
     data = text.encode()
-    theirs = [controller.token_bytes[token] or b"" for token in controller.encode_continuation(data)]
+    theirs = [
+        controller.token_bytes[token] or b"" for token in controller.encode_continuation(data)
+    ]
     ids = target.encode_continuation(data)
     ours = [target.token_bytes[token] or b"" for token in ids]
     return align(theirs, ours, kind_names(vocab_map)[ids].tolist())
@@ -140,9 +142,7 @@ def page_count(rows: np.ndarray) -> int:
 
 def _names(vocabulary: Vocabulary) -> list[str]:
     """Return what is shown for every id: its bytes, or the name of its role."""
-    named = {
-        token: f"[{role}]" for role, tokens in vocabulary.roles.items() for token in tokens
-    }
+    named = {token: f"[{role}]" for role, tokens in vocabulary.roles.items() for token in tokens}
     return [
         named.get(token, "[unused]") if data is None else visible(data)
         for token, data in enumerate(vocabulary.token_bytes)

@@ -15,7 +15,7 @@ import pandas as pd
 from cmc import charts
 from cmc.errors import SettingError
 from cmc.settings import SLIDER_RANGE, STARTER_CONTROLLER, TRANSFERS, TransferRequest
-from cmc.ui.form import GPU, PRIVATE, QUIET, Form
+from cmc.ui.form import GPU, QUIET, Form
 from cmc.ui.gpu import lent_gpu
 from cmc.workspace import Workspace
 
@@ -26,7 +26,7 @@ TEXT = {
     "shipped": "This report shipped with the starter lab.",
     "absent": "No report has been shipped yet. Press Evaluate to make one: every target answers "
     "held-out questions alone and under control.",
-    "effect": "<b>effect</b> is the recovered effect: (controlled − alone) on this target divided "
+    "effect": "<b>effect</b> is the recovered effect: (controlled - alone) on this target divided "
     "by the same difference on the template. 1.00 means that nothing was lost on the way. "
     "<b>alone</b> is the target without control.",
 }
@@ -62,7 +62,9 @@ def build_evaluate_tab(workspace: Workspace, demo: gr.Blocks) -> gr.Dropdown:
                 run = gr.Button("Evaluate", variant="primary", elem_id="evaluate")
                 stop = gr.Button("Stop", elem_id="evaluate-stop")
         with gr.Column(scale=1, min_width=420):
-            progress = gr.HTML("", padding=False, elem_id="evaluate-progress", elem_classes="note strong")
+            progress = gr.HTML(
+                "", padding=False, elem_id="evaluate-progress", elem_classes="note strong"
+            )
             chart = gr.Plot(show_label=False, label="Exact match", elem_id="evaluate-chart")
             table = _table()
             gr.HTML(TEXT["effect"], padding=False, elem_classes="note faint")
@@ -97,9 +99,7 @@ def shown_report(report: Mapping[str, Any] | None, line: str) -> list[Any]:
         empty = pd.DataFrame(columns=list(HEADERS))
         off = gr.DownloadButton(interactive=False)
         return [TEXT["absent"], charts.transfer_bars([], {}), empty, off, off]
-    files = [
-        gr.DownloadButton(value=str(path), interactive=True) for path in written_files(report)
-    ]
+    files = [gr.DownloadButton(value=str(path), interactive=True) for path in written_files(report)]
     chart = charts.transfer_bars(report["rows"], report.get("template") or {})
     return [line, chart, report_table(report), *files]
 
@@ -148,9 +148,8 @@ def _followed(
         if "exact_match" in record:
             rows.append(record)
             partial = {"rows": rows}
-            yield [
-                progress_line(record), charts.transfer_bars(rows, {}), report_table(partial), *kept[:2]
-            ]  # fmt: skip
+            chart = charts.transfer_bars(rows, {})
+            yield [progress_line(record), chart, report_table(partial), *kept[:2]]
         else:
             yield [progress_line(record), *kept]
     raise SettingError("the evaluation ended without a report", hint="Choose at least one target.")
@@ -224,5 +223,3 @@ def _two(value: Any) -> str:
 def _cell(value: Any) -> Any:
     """Return a value that a spreadsheet does not take for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@" else value
-
-

@@ -1,35 +1,27 @@
 """Generate: base and controlled side by side, with a slider."""
 
-import html
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
-from urllib.parse import urlencode
 
 import gradio as gr
 
 from cmc.settings import (
-    SLIDER_RANGE,
     STARTER_CONTROLLER,
     STARTER_TARGET,
     TRANSFERS,
     GenerationRequest,
     Sampling,
 )
+from cmc.ui.dial import strength_dial
 from cmc.ui.form import GPU, PRIVATE, QUIET, Form
 from cmc.ui.gpu import lent_gpu
+from cmc.ui.sentences import identity_line, provenance_line, speed_line
 from cmc.workspace import SideBySide, Workspace
 
 NO_CONTROLLER = ""
 UPDATES_PER_SECOND = 15  # a browser keeps up with about 170; more only costs time
-TICKS = (
-    '<div class="ticks" aria-hidden="true"><span style="--at:-1">−1</span>'
-    '<span style="--at:0">0 base</span><span style="--at:1">1 as trained</span>'
-    '<span style="--at:2">2</span></div>'
-)
-CLAMP = f"x => Math.min({SLIDER_RANGE[1]}, Math.max({SLIDER_RANGE[0]}, x ?? 0))"
 TEXT = {
     "transfer": "How the shift reaches another vocabulary; auto chooses.",
     "empty": "Press Generate: both panes come from one batch, side by side.",
@@ -92,9 +84,7 @@ def build_generate_tab(workspace: Workspace) -> GenerateTab:
                 run = gr.Button("Generate", variant="primary", elem_id="generate")
                 stop = gr.Button("Stop", elem_id="generate-stop")
             outputs = _panes()
-            gr.Examples(
-                [[prompt] for prompt in prompts[1:]], fields["prompt"], label="More to try"
-            )
+            gr.Examples([[prompt] for prompt in prompts[1:]], fields["prompt"], label="More to try")
     form = Form(GenerateChoices, fields)
     _wire(workspace, form, sliders, outputs, (run, stop))
     return GenerateTab(
@@ -104,47 +94,6 @@ def build_generate_tab(workspace: Workspace) -> GenerateTab:
         fields["strength"],
         sliders["strength"],
     )
-
-
-def speed_line(tokens: int, seconds: float) -> str:
-    """Return `12 tokens · 85 tokens/s`."""
-    rate = f" · {tokens / seconds:.0f} tokens/s" if seconds > 0 and tokens else ""
-    return f"{tokens} token{'' if tokens == 1 else 's'}{rate}"
-
-
-def identity_line(shown: SideBySide) -> str:
-    """Say what a comparison of the two rows shows: text and number of tokens."""
-    if not shown.is_finished:
-        return ""
-    if not any(shown.strengths.values()):
-        if shown.is_identical:
-            return '<span class="good">strength 0: identical to the base ✓</span>'
-        return (
-            '<span class="bad">strength 0, yet the two texts differ. This must not happen: '
-            "please report it with this prompt.</span>"
-        )
-    if shown.is_identical:
-        return "At this strength the controlled text is the same as the base."
-    words = _shared_words(shown)
-    if not words:
-        return "The two texts differ from the first word on."
-    return f"The two texts agree on the first {words} word{'' if words == 1 else 's'}."
-
-
-def provenance_line(choices: GenerateChoices, shown: SideBySide) -> str:
-    """Return what made this result, and a link that opens the same view; safe as HTML."""
-    parts = [
-        f"{name} × {strength:g} ({transfer})"
-        for (name, strength), transfer in zip(
-            shown.strengths.items(), shown.transfers, strict=True
-        )
-    ]
-    drawn = f"temperature {choices.temperature:g}, seed {choices.seed}"
-    parts = [choices.target, *parts, drawn if choices.temperature else "greedy"]
-    view = {"tab": "generate", "prompt": choices.prompt, "target": choices.target}
-    link = "?" + urlencode(view | {"strength": f"{choices.strength:g}"})
-    text = html.escape(" · ".join(parts))
-    return f'{text} · <a href="{html.escape(link, quote=True)}">link to this view</a>'
 
 
 def _steering(workspace: Workspace) -> tuple[dict[str, Any], dict[str, gr.Slider]]:
@@ -169,7 +118,7 @@ def _steering(workspace: Workspace) -> tuple[dict[str, Any], dict[str, gr.Slider
         allow_custom_value=is_open,
         elem_id="controller",
     )
-    sliders["strength"], fields["strength"] = _strength_dial("strength", "Strength")
+    sliders["strength"], fields["strength"] = strength_dial("strength", "Strength")
     with gr.Accordion("Second controller", open=False, elem_id="second"):
         fields["second_controller"] = gr.Dropdown(
             [("none", NO_CONTROLLER), *names],
@@ -178,39 +127,12 @@ def _steering(workspace: Workspace) -> tuple[dict[str, Any], dict[str, gr.Slider
             allow_custom_value=is_open,
             elem_id="second-controller",
         )
-        sliders["second_strength"], fields["second_strength"] = _strength_dial(
+        sliders["second_strength"], fields["second_strength"] = strength_dial(
             "second-strength", "Its strength"
         )
     with gr.Accordion("Details", open=False, elem_id="details"):
         fields |= _details()
     return fields, sliders
-
-
-def _strength_dial(elem_id: str, label: str) -> tuple[gr.Slider, gr.Number]:
-    """Lay out a slider with ticks, and a number box for values beyond it."""
-    low, high = SLIDER_RANGE
-    with gr.Column(elem_classes="dial"):
-        number = gr.Number(
-            1.0,
-            label=f"{label}, any value from -10 to 10",
-            step=0.05,
-            container=False,
-            elem_id=elem_id,
-            elem_classes="dial-value",
-        )
-        slider = gr.Slider(
-            low,
-            high,
-            value=1.0,
-            step=0.05,
-            label=label,
-            buttons=[],
-            elem_id=f"{elem_id}-slider",
-        )
-        gr.HTML(TICKS, padding=False)
-    slider.input(None, slider, number, js="x => x", **QUIET)
-    number.input(None, number, slider, js=CLAMP, **QUIET)
-    return slider, number
 
 
 def _details() -> dict[str, Any]:
@@ -331,10 +253,10 @@ def _shown(choices: GenerateChoices, shown: SideBySide) -> tuple[Any, ...]:
     return (
         shown.base,
         shown.controlled,
-        speed_line(shown.base_tokens, shown.seconds),
-        speed_line(shown.controlled_tokens, shown.seconds),
+        speed_line(shown.base_tokens, shown.base_seconds),
+        speed_line(shown.controlled_tokens, shown.controlled_seconds),
         identity_line(shown),
-        provenance_line(choices, shown),
+        provenance_line(choices.request(), shown),
     )
 
 
@@ -348,9 +270,3 @@ def _paced(stream: Iterator[SideBySide]) -> Iterator[SideBySide]:
             yield shown
     if held is not None:
         yield held
-
-
-def _shared_words(shown: SideBySide) -> int:
-    """Count the words that base and controlled have in common from the start."""
-    pairs = zip(shown.base.split(), shown.controlled.split(), strict=False)
-    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))

@@ -11,7 +11,7 @@ vocabulary. Here one **tiny network** is trained **once**, beside one frozen mod
 token's score should be shifted. That shift is then added, with a **strength** you choose, to the
 scores of any other model:
 
-> scores = target + strength × shift
+> scores = target + strength · shift
 
 The large model's weights are never touched. At strength 0 you get exactly the base.
 
@@ -53,7 +53,7 @@ HONEST = """
 def build_guide_tab(workspace: Workspace) -> None:
     """Lay out the tab; it has nothing to wire."""
     where = {
-        "local": "You run the app yourself: everything is allowed, and nothing leaves your machine.",
+        "local": "You run the app yourself: all is allowed, and nothing leaves your machine.",
         "demo": "This is a public Space: training is off. Run the app yourself to train.",
         "open-lab": "This is a public Space whose owner allows training; be gentle.",
     }

@@ -1,10 +1,5 @@
 """Train: start a run, follow it from anywhere, stop it and keep its controller."""
 
-import html
-import math
-import re
-import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,28 +8,19 @@ import pandas as pd
 
 from cmc import charts
 from cmc.errors import SettingError
-from cmc.runs import Run
 from cmc.settings import OBJECTIVES, PROMPT_FORMATS, TrainSettings
 from cmc.ui.form import PRIVATE, QUIET, Form, guarded
-from cmc.workspace import LAB_DATA, RUN_PREFIX, Workspace
+from cmc.ui.run_table import HEADERS, fingerprint, run_table, shown_run
+from cmc.ui.sentences import status_line
+from cmc.workspace import Workspace
 
 SECONDS_BETWEEN_LOOKS = 1.0
-RUNS_SHOWN = 50
-HEADERS = ("run", "state", "step", "objective", "data", "template")
-STATE_SIGNS = {
-    "running": "● running",
-    "finished": "✓ finished",
-    "stopped": "■ stopped",
-    "failed": "✕ failed",
-    "interrupted": "◌ interrupted",
-}
 SIZES = {"small": (64, 2), "medium": (TrainSettings.hidden_size, TrainSettings.layers)}
 SIZES["large"] = (160, 4)
 TEXT = {
     "data": "A set of the starter lab, or a file: instruction, output and, optionally, input.",
     "upload": "Or your own: JSON or JSONL",
-    "size": "Of a new controller: " + ", ".join(f"{n} {h}×{k}" for n, (h, k) in SIZES.items()),
-    "init": "A controller or model to start from; empty makes a small new one.",
+    "size": "Of a new controller: " + ", ".join(f"{n} {h}x{k}" for n, (h, k) in SIZES.items()),
     "retain": "For npo: records whose answers must stay.",
     "none": "No run yet. Start one: it goes on when you close this page.",
     "off": "Training is switched off on this public Space. Run the app on your own machine, or "
@@ -121,55 +107,6 @@ def build_train_tab(workspace: Workspace, demo: gr.Blocks) -> TrainTab:
     return TrainTab(shown.use, shown.seen)
 
 
-def status_line(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
-    """Return `step 120/400 · 3.1 steps/s · ETA 1m05s · loss 2.31 · …`, safe as HTML."""
-    status = run.status()
-    state = str(status.get("state", ""))
-    parts = [f"<b>{html.escape(run.name)}</b>", STATE_SIGNS.get(state, html.escape(state))]
-    step, steps = int(status.get("step") or 0), int(status.get("steps") or 0)
-    parts.append(f"step {step}/{steps}" if steps else "starting")
-    rate = steps_per_second(records)
-    if rate and state == "running":
-        parts += [f"{rate:.1f} it/s", f"ETA {duration((steps - step) / rate)}"]
-    parts += _losses(records)
-    lines = [" · ".join(parts)]
-    if status.get("message"):
-        lines.append(html.escape(str(status["message"])))
-    if status.get("controller") and state != "running":
-        name = html.escape(RUN_PREFIX + run.name)
-        lines.append(f"Its controller is <code>{name}</code>; choose it in Generate.")
-    return "<br>".join(lines)
-
-
-def steps_per_second(records: Sequence[Mapping[str, Any]]) -> float:
-    """Return the speed over the last fifty steps; 0 where it cannot be told."""
-    last = [record for record in records[-50:] if record.get("seconds") is not None]
-    if len(last) < 2:
-        return 0.0
-    passed = float(last[-1]["seconds"]) - float(last[0]["seconds"])
-    return (last[-1]["step"] - last[0]["step"]) / passed if passed > 0 else 0.0
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as `1m05s`, `2h03m` or `42s`."""
-    whole = max(0, math.ceil(seconds))
-    if whole >= 3600:
-        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
-
-
-def run_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return one row of text per run."""
-    rows = []
-    for run in runs[:RUNS_SHOWN]:
-        status, settings = run.status(), run.settings()
-        state = str(status.get("state", ""))
-        step = f"{status.get('step') or 0}/{status.get('steps') or '?'}"
-        kept = (_field(settings, name) for name in ("objective", "data", "template"))
-        rows.append([run.name, STATE_SIGNS.get(state, state), step, *(_short(v) for v in kept)])
-    return pd.DataFrame(rows, columns=list(HEADERS), dtype=str)
-
-
 def _fields(workspace: Workspace) -> dict[str, Any]:
     """Lay out the common choices, and the rest folded."""
     is_open = workspace.mode == "local"
@@ -183,7 +120,7 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
         elem_id="train-template",
     )
     fields["data"] = gr.Dropdown(
-        list(LAB_DATA),
+        workspace.names_of_data(),
         value=TrainSettings.data,
         label="Data",
         info=TEXT["data"],
@@ -194,7 +131,7 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
         label=TEXT["upload"],
         file_types=[".json", ".jsonl"],
         type="filepath",
-        height=96,
+        height=72,
         elem_id="train-upload",
     )
     fields["size"] = gr.Radio(
@@ -204,11 +141,11 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
         TrainSettings.max_steps, precision=0, label="Steps", elem_id="train-steps"
     )
     with gr.Accordion("Details", open=False, elem_id="train-details"):
-        fields |= _details()
+        fields |= _details(workspace)
     return fields
 
 
-def _details() -> dict[str, Any]:
+def _details(workspace: Workspace) -> dict[str, Any]:
     """Lay out what is rarely changed; every default comes from `TrainSettings`."""
     default = TrainSettings()
     return {
@@ -226,7 +163,13 @@ def _details() -> dict[str, Any]:
             info="qa is the starter lab's; alpaca the published one.",
             elem_id="train-format",
         ),
-        "init": gr.Textbox(default.init, label="Start from", info=TEXT["init"], elem_id="init"),
+        "init": gr.Dropdown(
+            [("a new small controller", ""), *workspace.names_of_controllers()],
+            value=default.init,
+            label="Start from",
+            allow_custom_value=workspace.mode == "local",
+            elem_id="train-init",
+        ),
         "learning_rate": gr.Number(default.learning_rate, label="Learning rate", elem_id="rate"),
         "batch_size": gr.Number(default.batch_size, precision=0, label="Batch size"),
         "max_length": gr.Number(default.max_length, precision=0, label="Longest example (tokens)"),
@@ -239,7 +182,9 @@ def _details() -> dict[str, Any]:
 
 def _run_view() -> Shown:
     """Lay out status, curve and table."""
-    status = gr.HTML(TEXT["none"], padding=False, elem_id="train-status", elem_classes="note strong")
+    status = gr.HTML(
+        TEXT["none"], padding=False, elem_id="train-status", elem_classes="note strong"
+    )
     curve = gr.Plot(
         charts.loss_curve(pd.DataFrame()), label="Loss", show_label=False, elem_id="train-curve"
     )
@@ -301,8 +246,8 @@ def _looker(workspace: Workspace) -> Any:
 
     def look(seen: dict[str, str]) -> list[Any]:
         runs = workspace.all_runs()
-        shown = _shown_run(runs, seen["run"])
-        drawn = _fingerprint(runs, shown)
+        shown = shown_run(runs, seen["run"])
+        drawn = fingerprint(runs, shown)
         if drawn == seen["drawn"] or shown is None:
             return [gr.skip()] * 7
         records = shown.records()
@@ -320,45 +265,3 @@ def _looker(workspace: Workspace) -> Any:
         ]
 
     return look
-
-
-def _shown_run(runs: Sequence[Run], name: str) -> Run | None:
-    """Return the chosen run, else the one that is running, else the newest."""
-    by_name = {run.name: run for run in runs}
-    if name in by_name:
-        return by_name[name]
-    running = (run for run in runs if run.status().get("state") == "running")
-    return next(running, runs[0] if runs else None)
-
-
-def _fingerprint(runs: Sequence[Run], shown: Run | None) -> str:
-    """Return a text that changes whenever the page must be drawn again."""
-    states = [f"{run.name}:{run.status().get('state')}" for run in runs[:RUNS_SHOWN]]
-    if shown is not None:
-        status = shown.status()
-        waiting = int(time.time()) if status.get("state") == "running" else 0
-        states.append(f"{shown.name}@{status.get('step')}:{status.get('message')}:{waiting // 5}")
-    return "|".join(states)
-
-
-def _losses(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the newest loss, and the newest held-out pair."""
-    parts = [f"loss {records[-1]['loss']:.2f}"] if records else []
-    measured = [record for record in records if record.get("held_out_controlled") is not None]
-    if measured:
-        last = measured[-1]
-        base = last.get("held_out_template")
-        beside = f" (base {base:.2f})" if base is not None else ""
-        parts.append(f"held out {last['held_out_controlled']:.2f}{beside}")
-    return parts
-
-
-def _field(settings: Any, name: str) -> str:
-    """Return one setting of a run, whether it is kept as a dataclass or as a dictionary."""
-    value = settings.get(name, "") if isinstance(settings, Mapping) else getattr(settings, name, "")
-    return str(value)
-
-
-def _short(text: str) -> str:
-    """Return the end of a path that is too long for a cell."""
-    return re.sub(r"^.*/(?=[^/]+$)", "…/", text) if len(text) > 28 else text

@@ -171,7 +171,9 @@ def _wire(
         return _page_of(workspace.inspect_map(choices.request()), choices, outputs[3:], wanted)
 
     quiet: dict[str, Any] = {"show_progress": "hidden"} | PRIVATE
-    inspect.click(form.bind(show_map), form.inputs, outputs, api_name="map", show_progress="minimal")
+    inspect.click(
+        form.bind(show_map), form.inputs, outputs, api_name="map", show_progress="minimal"
+    )
     changed = [fields[name].input for name in ("controller", "target", "parity")]
     gr.on(changed, form.bind(show_map), form.inputs, outputs, show_progress="minimal", **PRIVATE)
     demo.load(form.bind(show_map), form.inputs, outputs, **quiet)
