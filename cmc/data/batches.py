@@ -63,7 +63,8 @@ def encode_example(
     prompt = format_prompt(prompt_format, record.instruction, record.input)
     prompt_ids = tuple(vocabulary.encode_prompt(prompt))
     response = (response_prefix(prompt_format) + record.output).encode()
-    response_ids = (*vocabulary.encode_continuation(response), *vocabulary.eos_ids[:1])
+    end = (vocabulary.eos_id,) if vocabulary.eos_ids else ()
+    response_ids = (*vocabulary.encode_continuation(response), *end)
     room = max_length - len(prompt_ids)
     return Example(prompt_ids, response_ids[:room]) if room > 0 else None
 

@@ -18,7 +18,7 @@ _ALPACA_WITH_INPUT = (
 
 
 def format_prompt(prompt_format: str, instruction: str, input: str = "") -> str:
-    """Return the whole prompt text for one question.
+    r"""Return the whole prompt text for one question.
 
     Args:
         prompt_format: one of `cmc.settings.PROMPT_FORMATS`.
@@ -30,7 +30,7 @@ def format_prompt(prompt_format: str, instruction: str, input: str = "") -> str:
 
     Example:
         >>> format_prompt("qa", "Where does Anna Kovac live?")
-        'Question: Where does Anna Kovac live?\\nAnswer:'
+        'Question: Where does Anna Kovac live?\nAnswer:'
     """
     checked_choice("prompt format", prompt_format, PROMPT_FORMATS)
     return _FORMATS[prompt_format](instruction, input)

@@ -136,10 +136,11 @@ def _batches(
 
 
 def _check_vocabularies(controller: "Controller", template: "LanguageModel") -> None:
-    if controller.vocabulary.fingerprint != template.vocabulary.fingerprint:
+    own, its = controller.vocabulary, template.vocabulary
+    if own.fingerprint != its.fingerprint:
         raise VocabMismatch(
-            f"the controller {controller.name} and the template {template.name} have different "
-            f"vocabularies ({controller.vocabulary.size:,} and {template.vocabulary.size:,} tokens)",
+            f"controller {controller.name} and template {template.name} have different "
+            f"vocabularies ({own.size:,} and {its.size:,} tokens)",
             hint="Train beside a template with the controller's tokenizer, or start from a new "
             "random controller.",
         )

@@ -1,8 +1,8 @@
 """Training objectives as pure functions on logits, in nats."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 
 def answer_logprobs(logits: Tensor, labels: Tensor) -> Tensor:
@@ -15,7 +15,7 @@ def answer_logprobs(logits: Tensor, labels: Tensor) -> Tensor:
     Returns:
         `(rows,)` log-probabilities in nats.
     """
-    return -F.cross_entropy(logits, labels, reduction="none")
+    return -functional.cross_entropy(logits, labels, reduction="none")
 
 
 def sft_loss(template_logits: Tensor, delta_logits: Tensor, labels: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def npo_loss(controlled_logprobs: Tensor, template_logprobs: Tensor, beta: float
         Zhang et al., Negative Preference Optimization, arXiv 2404.05868, equation 3.
     """
     ratios = controlled_logprobs - template_logprobs
-    return -(2 / beta) * F.logsigmoid(-beta * ratios).mean()
+    return -(2 / beta) * functional.logsigmoid(-beta * ratios).mean()
 
 
 def kl_rows(template_logits: Tensor, controlled_logits: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ Head = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class RowScores:
-    """Per label: log-probability under control and of the template alone, and KL; `(rows,)` nats."""
+    """Per label: log-probability under control and of the template alone, and KL; all in nats."""
 
     controlled: Tensor
     template: Tensor

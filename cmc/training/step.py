@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import get_scheduler
 
-from cmc.data import TokenBatch, token_batch
+from cmc.data import Example, TokenBatch, token_batch
 from cmc.errors import TrainingError
 from cmc.settings import TrainSettings, as_plain
 from cmc.training.checkpoints import load_checkpoint, load_weights, save_checkpoint, weights_of
@@ -89,11 +89,22 @@ class TrainingState:
 
     def score(self, batch: TokenBatch, *, with_kl: bool = False) -> tuple[RowScores, TokenBatch]:
         """Score this process's share of a batch, with gradient to the delta."""
-        count, rank = self.accelerator.num_processes, self.accelerator.process_index
         share = batch
-        if count > 1:
-            share = token_batch(batch.examples[rank::count], self.material.pad_id)
+        if self.accelerator.num_processes > 1:
+            # Where a batch is smaller than the number of processes, some score it in vain.
+            share = token_batch(self.share_of(batch) or batch.examples[:1], self.material.pad_id)
         return self.prepared(share, self.template.rows(share), with_kl), share
+
+    def share_of(self, batch: TokenBatch) -> tuple[Example, ...]:
+        """Return the examples of a batch that this process has to do."""
+        return batch.examples[self.accelerator.process_index :: self.accelerator.num_processes]
+
+    def weight(self, batch: TokenBatch, whole: int) -> float:
+        """Return what a sum over this process's share is worth in the mean over `whole` items.
+
+        The processes' gradients are averaged, hence the number of processes.
+        """
+        return self.accelerator.num_processes / whole if self.share_of(batch) else 0.0
 
     @torch.no_grad()
     def held_out(self) -> dict[str, float]:
@@ -179,8 +190,7 @@ def _groups(model: torch.nn.Module, settings: TrainSettings) -> list[dict[str, A
 def _sft(state: TrainingState, batch: TokenBatch, _: TokenBatch | None) -> Tensor:
     """Cross entropy of template plus delta, mean over the labels of the whole batch."""
     scores, _ = state.score(batch)
-    labels = int(batch.label_mask[:, 1:].sum())
-    return -scores.controlled.sum() * (state.accelerator.num_processes / labels)
+    return -scores.controlled.sum() * state.weight(batch, _count_labels(batch))
 
 
 def _npo(state: TrainingState, batch: TokenBatch, retain: TokenBatch) -> Tensor:
@@ -191,12 +201,15 @@ def _npo(state: TrainingState, batch: TokenBatch, retain: TokenBatch) -> Tensor:
         sum_by_owner(values, owners, len(share.examples))
         for values in (scores.controlled, scores.template)
     )
-    processes = state.accelerator.num_processes
-    weight = processes * len(share.examples) / len(batch.examples)
+    forget = npo_loss(controlled, template, state.settings.beta) * len(share.examples)
     kept, _ = state.score(retain, with_kl=True)
-    labels = int(retain.label_mask[:, 1:].sum())
-    forget = npo_loss(controlled, template, state.settings.beta)
-    return weight * forget + kept.kl.sum() * (processes / labels)
+    return forget * state.weight(batch, len(batch.examples)) + kept.kl.sum() * state.weight(
+        retain, _count_labels(retain)
+    )
+
+
+def _count_labels(batch: TokenBatch) -> int:
+    return int(batch.label_mask[:, 1:].sum())
 
 
 OBJECTIVES: dict[str, Callable[..., Tensor]] = {"sft": _sft, "npo": _npo}
