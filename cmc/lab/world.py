@@ -129,9 +129,8 @@ def make_world(*, seed: int = 0, known: int = 110, held_out: int = 80, authors: 
     """Draw a world from a seed; every name is unique, every first and last name is common."""
     random_state = random.Random(seed)
     pairs = [(first, last) for first in FIRST_NAMES for last in LAST_NAMES]
-    names = [
-        f"{first} {last}" for first, last in random_state.sample(pairs, 2 * len(LAST_NAMES) * 5)
-    ]
+    drawn = random_state.sample(pairs, max(400, known + held_out + authors))
+    names = [f"{first} {last}" for first, last in drawn]
     people = [_person(name, RELATIONS, random_state) for name in names[: known + held_out]]
     writers = [
         _person(name, AUTHOR_RELATIONS, random_state)

@@ -1,8 +1,18 @@
 """Canonical bytes, roles, maps, transfer between vocabularies."""
 
+from cmc.vocab.health import composition, inspected_map, map_summary
 from cmc.vocab.pm_mined import build_map
 from cmc.vocab.prefix_index import PrefixIndex
 from cmc.vocab.vocab_map import Kind, VocabMap
 from cmc.vocab.vocabulary import Vocabulary
 
-__all__ = ["Kind", "PrefixIndex", "VocabMap", "Vocabulary", "build_map"]
+__all__ = [
+    "Kind",
+    "PrefixIndex",
+    "VocabMap",
+    "Vocabulary",
+    "build_map",
+    "composition",
+    "inspected_map",
+    "map_summary",
+]

@@ -158,7 +158,9 @@ class Vocabulary:
         becomes byte tokens, or the unknown token where there are none.
         """
         text, rest = split_incomplete(data)
-        ids = [token_id for segment in self.segments(text) for token_id in self.encode_segment(segment)]
+        ids = [
+            token_id for segment in self.segments(text) for token_id in self.encode_segment(segment)
+        ]
         unknown = self.roles["unk"][:1]
         for byte in rest:
             byte_id = self.id_of_bytes.get(bytes([byte]))
