@@ -25,6 +25,7 @@ def byte_vocabulary(fingerprint="bytes"):
         size=SIZE,
         fingerprint=fingerprint,
         eos_ids=(EOS,),
+        eos_id=EOS,
         bos_id=BOS,
         pad_id=PAD,
         encode_prompt=lambda text: [BOS, *text.encode()],
@@ -114,14 +115,17 @@ def gradients(model, loss):
     return {name: each.grad.clone() for name, each in model.named_parameters()}
 
 
-@pytest.fixture
-def data(tmp_path):
-    path = tmp_path / "data.jsonl"
+def write_data(path, count=30):
     with path.open("w") as file:
-        for number in range(30):
+        for number in range(count):
             record = {"instruction": f"What is {number}?", "output": "blue" * (1 + number % 3)}
             file.write(json.dumps(record) + "\n")
     return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_data(tmp_path / "data.jsonl")
 
 
 def settings_for(data, **options):
@@ -338,7 +342,7 @@ def test_forgetting_raises_the_loss_on_what_is_forgotten_only(tmp_path, data):
     records = list(train_controller(controller, template, settings))
     example = Example((BOS, *b"Question: Who is it?\nAnswer:"), (*b" Anna", EOS))
     after, before, _ = plain_scores(template.model, controller.delta, token_batch([example], PAD))
-    assert float(after.mean()) > float(before.mean()) + 1
+    assert after.mean().item() > before.mean().item() + 1
     assert records[-1].held_out_controlled < records[-1].held_out_template + 0.2
 
 

@@ -158,7 +158,9 @@ class TrainingState:
             )
         load_weights(self.scores.delta, checkpoint.weights)
         self.optimizer.load_state_dict(checkpoint.optimizer)
-        self.scheduler.load_state_dict(checkpoint.state["scheduler"])
+        # The schedule's formula is code and was not stored; only where it stands was.
+        formulas = {"lr_lambdas": [None] * len(self.optimizer.param_groups)}
+        self.scheduler.load_state_dict(checkpoint.state["scheduler"] | formulas)
         self.step = self.saved_step = checkpoint.step
         self.seconds = checkpoint.state["seconds"]
         damaged = [f"{sentence}; it was passed over." for sentence in checkpoint.skipped]
