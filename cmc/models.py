@@ -94,13 +94,13 @@ def load_language_model(name: str, *, device: torch.device | None = None) -> Lan
 
 
 def load_vocabulary(name: str) -> Vocabulary:
-    """Load only the vocabulary of a model; a folder with a tokenizer is enough.
+    """Load only the vocabulary of a model or controller; a folder with a tokenizer is enough.
 
     Raises:
         ModelError: it cannot be found.
         TokenizerError: the tokenizer cannot be read.
     """
-    folder, _ = find_folder(name, lab_kind="models", allow_patterns=TOKENIZER_FILES)
+    folder, _ = find_folder(name, lab_kind="controllers", allow_patterns=TOKENIZER_FILES)
     return Vocabulary(load_tokenizer(folder, name), eos_ids=_stored_eos_ids(folder))
 
 
@@ -119,12 +119,19 @@ def find_folder(name: str, *, lab_kind: str, allow_patterns: list[str]) -> tuple
 
 
 def _lab_member(name: str, lab_kind: str) -> Path:
-    known = sorted(path.name for path in (lab_folder() / lab_kind).glob("*") if path.is_dir())
+    # A language model of the lab may also serve as a controller to start from.
+    kinds = (lab_kind, "models") if lab_kind == "controllers" else (lab_kind,)
+    members = {
+        path.parent.name: path.parent
+        for kind in reversed(kinds)
+        for path in (lab_folder() / kind).glob("*/tokenizer.json")
+    }
     match = LAB_NAME.fullmatch(name)
-    if match is None or match[1] not in known:
-        names = ", ".join(f"lab:{each}" for each in known) or "none; run `python -m cmc lab build`"
-        raise ModelError(f'the starter lab has no "{name}"', hint=f"There are: {names}.")
-    return lab_folder() / lab_kind / match[1]
+    if match is None or match[1] not in members:
+        known = ", ".join(f"lab:{each}" for each in sorted(members))
+        hint = f"There are: {known}." if known else "Make the lab with `python -m cmc lab build`."
+        raise ModelError(f'the starter lab has no "{name}"', hint=hint)
+    return members[match[1]]
 
 
 def _download(name: str, allow_patterns: list[str]) -> tuple[Path, str | None]:

@@ -204,7 +204,9 @@ def as_plain(request: Any) -> dict[str, Any]:
 
 
 def lab_folder() -> Path:
-    """Return the folder of the starter lab."""
+    """Return the folder of the starter lab: `CMC_LAB`, else the one that comes with the code."""
+    if os.environ.get("CMC_LAB"):
+        return Path(os.environ["CMC_LAB"])
     return Path(__file__).resolve().parent.parent / "assets" / "lab"
 
 
