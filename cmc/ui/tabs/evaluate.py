@@ -1,10 +1,10 @@
 """Evaluate: does a controller do on other targets what it does on its template?"""
 
 import csv
+import html
 import json
-import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ import gradio as gr
 import pandas as pd
 
 from cmc import charts
-from cmc.errors import SettingError
+from cmc.evaluation import Answer, TransferProgress
 from cmc.settings import SLIDER_RANGE, STARTER_CONTROLLER, TRANSFERS, TransferRequest
 from cmc.ui.form import GPU, QUIET, Form
 from cmc.ui.gpu import lent_gpu
 from cmc.workspace import Workspace
 
 HEADERS = ("target", "transfer", "strength", "exact match", "95 % interval", "n", "alone", "effect")
+ANSWERS_SHOWN = 100
+ANSWER_HEADERS = ("", "question", "expected", "said")
 TEXT = {
     "targets": "None chosen means all of the lab.",
     "transfers": "None chosen means all that fit.",
@@ -73,20 +75,31 @@ def build_evaluate_tab(workspace: Workspace, demo: gr.Blocks) -> gr.Dropdown:
                     gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"as-{kind}")
                     for kind in ("csv", "json")
                 ]
+            with gr.Accordion("Answers of the last measurement", open=False):
+                answers = gr.Dataframe(
+                    headers=list(ANSWER_HEADERS),
+                    datatype="str",
+                    interactive=False,
+                    wrap=True,
+                    show_label=False,
+                    label="Answers",
+                    buttons=["copy"],
+                    elem_id="evaluate-answers",
+                )
     outputs = [progress, chart, table, *files]
     form = Form(EvaluateChoices, fields)
     evaluate = lent_gpu(workspace.evaluate)
 
     def run_evaluation(choices: EvaluateChoices) -> Iterator[Any]:
         """Evaluate a controller on targets; the last answer is the report."""
-        yield from _followed(evaluate(choices.request()), choices)
+        yield from _followed(evaluate(choices.request()))
 
     def show_shipped() -> list[Any]:
         return shown_report(workspace.report(), TEXT["shipped"])
 
     common: dict[str, Any] = {"show_progress": "hidden"} | GPU
     started = run.click(
-        form.bind(run_evaluation), form.inputs, outputs, api_name="evaluate", **common
+        form.bind(run_evaluation), form.inputs, [*outputs, answers], api_name="evaluate", **common
     )
     stop.click(None, cancels=started, **QUIET)
     demo.load(show_shipped, None, outputs, **QUIET)
@@ -109,7 +122,8 @@ def report_table(report: Mapping[str, Any]) -> pd.DataFrame:
     rows = [_row(row) for row in report["rows"]]
     template = report.get("template") or {}
     if template:
-        rows.insert(0, _row({"target": "template", "transfer": "same"} | dict(template)))
+        about = {"target": template.get("name", "template"), "transfer": "same"}
+        rows.insert(0, _row(about | dict(template)))
     return pd.DataFrame(rows, columns=list(HEADERS), dtype=str)
 
 
@@ -126,33 +140,30 @@ def written_files(report: Mapping[str, Any]) -> list[Path]:
     return [table, whole]
 
 
-def progress_line(record: Mapping[str, Any]) -> str:
-    """Return what an evaluation is doing; names in it are our own or checked."""
-    known = ("target", "transfer", "done", "total")
-    target, transfer, done, total = (record.get(name, "") for name in known)
-    where = re.sub(r"[<>&]", "", f"{target} · {transfer}")
-    return f"{where} · {done}/{total}" if total else where
+def progress_line(progress: TransferProgress) -> str:
+    """Return how far an evaluation is; safe as HTML."""
+    return f"{progress.done}/{progress.total} · {html.escape(progress.message)}"
 
 
-def _followed(
-    records: Iterator[Mapping[str, Any]], choices: EvaluateChoices
-) -> Iterator[list[Any]]:
-    """Show every record of an evaluation, and its report at the end."""
+def answer_table(answers: Sequence[Answer]) -> pd.DataFrame:
+    """Return the first answers of a measurement as text."""
+    rows = [
+        ["✓" if answer.is_exact else "✕", answer.question, answer.expected, answer.text]
+        for answer in answers[:ANSWERS_SHOWN]
+    ]
+    return pd.DataFrame(rows, columns=list(ANSWER_HEADERS), dtype=str)
+
+
+def _followed(steps: Iterator[TransferProgress]) -> Iterator[list[Any]]:
+    """Show every measurement of an evaluation, and its report at the end."""
     kept = [gr.skip()] * 4
-    yield ["loading the models …", *kept]
-    rows: list[Mapping[str, Any]] = []
-    for record in records:
-        if "rows" in record:
-            yield shown_report(record, f"Done: {choices.questions:.0f} questions per row.")
-            return
-        if "exact_match" in record:
-            rows.append(record)
-            partial = {"rows": rows}
-            chart = charts.transfer_bars(rows, {})
-            yield [progress_line(record), chart, report_table(partial), *kept[:2]]
+    yield ["Loading the models ...", *kept, gr.skip()]
+    for progress in steps:
+        if progress.report is not None:
+            line = f"Done in {progress.report['seconds']:.0f} s."
+            yield [*shown_report(progress.report, line), gr.skip()]
         else:
-            yield [progress_line(record), *kept]
-    raise SettingError("the evaluation ended without a report", hint="Choose at least one target.")
+            yield [progress_line(progress), *kept, answer_table(progress.answers)]
 
 
 def _fields(workspace: Workspace) -> dict[str, Any]:

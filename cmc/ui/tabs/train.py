@@ -7,20 +7,21 @@ import gradio as gr
 import pandas as pd
 
 from cmc import charts
-from cmc.errors import SettingError
-from cmc.settings import OBJECTIVES, PROMPT_FORMATS, TrainSettings
+from cmc.settings import OBJECTIVES, PROMPT_FORMATS, TrainSettings, checked_choice
 from cmc.ui.form import PRIVATE, QUIET, Form, guarded
 from cmc.ui.run_table import HEADERS, fingerprint, run_table, shown_run
 from cmc.ui.sentences import status_line
-from cmc.workspace import Workspace
+from cmc.workspace import PRIOR, Workspace
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SIZES = {"small": (64, 2), "medium": (TrainSettings.hidden_size, TrainSettings.layers)}
 SIZES["large"] = (160, 4)
+LIKE_PRIOR = "lab prior"  # no new network: the lab's tiny language model goes on learning
 TEXT = {
     "data": "A set of the starter lab, or a file: instruction, output and, optionally, input.",
     "upload": "Or your own: JSON or JSONL",
-    "size": "Of a new controller: " + ", ".join(f"{n} {h}x{k}" for n, (h, k) in SIZES.items()),
+    "size": "The lab's tiny text model carries over best; the others start from nothing: "
+    + ", ".join(f"{width}x{depth}" for width, depth in SIZES.values()),
     "retain": "For npo: records whose answers must stay.",
     "none": "No run yet. Start one: it goes on when you close this page.",
     "off": "Training is switched off on this public Space. Run the app on your own machine, or "
@@ -35,7 +36,7 @@ class TrainChoices:
     template: str
     data: str
     upload: str | None = None
-    size: str = "medium"
+    size: str = LIKE_PRIOR
     max_steps: float = TrainSettings.max_steps
     name: str = TrainSettings.name
     objective: str = TrainSettings.objective
@@ -51,10 +52,10 @@ class TrainChoices:
     def settings(self, workspace: Workspace) -> TrainSettings:
         """Return the settings of the run; an uploaded file goes before a named one."""
         data = str(workspace.keep_upload(self.upload)) if self.upload else self.data
-        if self.size not in SIZES:
-            raise SettingError(f'size is "{self.size}"', hint=f"Choose {', '.join(SIZES)}.")
-        hidden_size, layers = SIZES[self.size]
-        same = {name: getattr(self, name) or "" for name in ("template", "init", "retain", "name")}
+        checked_choice("size", self.size, (LIKE_PRIOR, *SIZES))
+        hidden_size, layers = SIZES.get(self.size, SIZES["medium"])
+        same = {name: getattr(self, name) or "" for name in ("template", "retain", "name")}
+        same["init"] = self.init or (PRIOR if self.size == LIKE_PRIOR else "")
         same |= {name: getattr(self, name) for name in ("objective", "prompt_format")}
         numbers = ("max_steps", "learning_rate", "batch_size", "max_length", "seed")
         same |= {name: getattr(self, name) for name in (*numbers, "held_out_fraction")}
@@ -135,7 +136,11 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
         elem_id="train-upload",
     )
     fields["size"] = gr.Radio(
-        list(SIZES), value="medium", label="Size", info=TEXT["size"], elem_id="train-size"
+        [LIKE_PRIOR, *SIZES],
+        value=LIKE_PRIOR,
+        label="Size",
+        info=TEXT["size"],
+        elem_id="train-size",
     )
     fields["max_steps"] = gr.Number(
         TrainSettings.max_steps, precision=0, label="Steps", elem_id="train-steps"
@@ -164,7 +169,7 @@ def _details(workspace: Workspace) -> dict[str, Any]:
             elem_id="train-format",
         ),
         "init": gr.Dropdown(
-            [("a new small controller", ""), *workspace.names_of_controllers()],
+            [("as the size says", ""), *workspace.names_of_controllers()],
             value=default.init,
             label="Start from",
             allow_custom_value=workspace.mode == "local",

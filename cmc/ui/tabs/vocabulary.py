@@ -8,11 +8,12 @@ from typing import Any
 import gradio as gr
 
 from cmc import charts
-from cmc.settings import STARTER_CONTROLLER, STARTER_TARGET, MapRequest
+from cmc.settings import STARTER_CONTROLLER, STARTER_TARGET, TRANSFERS, MapRequest
 from cmc.ui import tokens
 from cmc.ui.form import PRIVATE, Form
-from cmc.workspace import MAP_TEXT, InspectedMap, Workspace
+from cmc.workspace import InspectedMap, Workspace
 
+MAP_TEXT = "Anna Kovac lives in Oslo and works as a painter."
 KIND_NAMES = {
     "exact": "same bytes",
     "prefix": "starts with",
@@ -24,9 +25,8 @@ KIND_NAMES = {
 TEXT = {
     "parity": "Compare raw token strings, as the published map does, instead of the bytes they "
     "stand for.",
-    "note": "Spaces are shown as <b>·</b>, line ends as <b>⏎</b>. Between different vocabularies "
-    "the transfer <b>cover</b> compares text, not tokens, and does not depend on this map; "
-    "<b>pm-mined</b> does.",
+    "note": "Spaces are shown as <b>·</b>, line ends as <b>⏎</b>. <b>pm-mined</b> maps token to "
+    "token; <b>cover</b> spells each target token with the controller's own.",
 }
 
 
@@ -36,6 +36,7 @@ class VocabularyChoices:
 
     controller: str = STARTER_CONTROLLER
     target: str = STARTER_TARGET
+    transfer: str = "auto"
     parity: bool = False
     text: str = MAP_TEXT
     kind: str = "all"
@@ -44,7 +45,12 @@ class VocabularyChoices:
 
     def request(self) -> MapRequest:
         """Return what to build."""
-        return MapRequest(controller=self.controller, target=self.target, parity=self.parity)
+        return MapRequest(
+            controller=self.controller,
+            target=self.target,
+            transfer=self.transfer,
+            parity=self.parity,
+        )
 
 
 def build_vocabulary_tab(workspace: Workspace, demo: gr.Blocks) -> gr.Dropdown:
@@ -77,10 +83,10 @@ def health_html(summary: Mapping[str, Any]) -> str:
             f'<div class="tile kind-{kind}"><span>{kind}</span><b>{count:,}</b>'
             f"<i>{KIND_NAMES[kind]}</i><i>{share}</i></div>"
         )
-    grade = html.escape(str(summary.get("grade", "")))
-    seconds = f"built in {summary.get('seconds', 0):.2f} s"
     total = sum(summary["ids"].get(kind, 0) for kind in tokens.KINDS)
-    head = f"<p>{total:,} target tokens · grade <b>{grade}</b> · {seconds}</p>"
+    parts = [f"<b>{summary['transfer']}</b>", f"{total:,} target tokens"]
+    parts += [f"grade <b>{summary['grade']}</b>", html.escape(summary["advice"])]
+    head = f"<p>{' · '.join(parts)}</p>"
     return f'{head}<div class="tiles">{"".join(tiles)}</div>'
 
 
@@ -110,6 +116,9 @@ def _pair(workspace: Workspace) -> dict[str, Any]:
             label="Target",
             allow_custom_value=is_open,
             elem_id="map-target",
+        ),
+        "transfer": gr.Dropdown(
+            list(TRANSFERS), value="auto", label="Transfer", elem_id="map-transfer"
         ),
         "parity": gr.Checkbox(
             False, label="As published (parity)", info=TEXT["parity"], elem_id="map-parity"
@@ -174,7 +183,7 @@ def _wire(
     inspect.click(
         form.bind(show_map), form.inputs, outputs, api_name="map", show_progress="minimal"
     )
-    changed = [fields[name].input for name in ("controller", "target", "parity")]
+    changed = [fields[name].input for name in ("controller", "target", "transfer", "parity")]
     gr.on(changed, form.bind(show_map), form.inputs, outputs, show_progress="minimal", **PRIVATE)
     demo.load(form.bind(show_map), form.inputs, outputs, **quiet)
     late: dict[str, Any] = {"trigger_mode": "always_last"} | quiet

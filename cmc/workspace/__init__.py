@@ -2,53 +2,39 @@
 
 import json
 import shutil
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from cmc import runs, settings
 from cmc.controller import Controller, load_controller
 from cmc.data import read_records
 from cmc.errors import ModelError, RunError, SettingError, TrainingError
-from cmc.evaluation import evaluate_transfer
-from cmc.generation import Chunk, ControlledModel, Row
-from cmc.lab import lab_folder, lab_info
+from cmc.evaluation import TransferProgress, evaluate_transfer
+from cmc.generation import ControlledModel
 from cmc.models import LanguageModel, load_language_model
-from cmc.settings import GenerationRequest, MapRequest, TrainSettings, TransferRequest
-from cmc.vocab import VocabMap, Vocabulary, build_map
-from cmc.vocab.health import map_summary
+from cmc.settings import (
+    GenerationRequest,
+    MapRequest,
+    TrainSettings,
+    TransferRequest,
+    lab_folder,
+    lab_targets,
+)
+from cmc.vocab import VocabMap, Vocabulary
+from cmc.vocab.health import inspected_map, map_summary
+from cmc.workspace.kept import Kept
+from cmc.workspace.side_by_side import SideBySide, stream_rows
 
-Loaded = TypeVar("Loaded")
+__all__ = ["InspectedMap", "SideBySide", "Workspace", "choose_mode"]
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
 RUN_PREFIX = "run:"  # names the controller of a run, without telling where its folder is
 UPLOADS = "uploads"
+PRIOR = "lab:prior"  # what the lab's controllers began as
 MODES = ("local", "demo", "open-lab")
-MAP_TEXT = "Anna Kovac lives in Oslo and works as a painter."
 MODELS_KEPT, CONTROLLERS_KEPT, PAIRS_KEPT, MAPS_KEPT = 3, 8, 6, 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class SideBySide:
-    """What base and controlled have said so far, from one batch."""
-
-    base: str
-    controlled: str
-    base_tokens: int
-    controlled_tokens: int
-    base_seconds: float  # until its last token, as for the controlled
-    controlled_seconds: float
-    strengths: Mapping[str, float]
-    transfers: tuple[str, ...]
-    is_finished: bool
-
-    @property
-    def is_identical(self) -> bool:
-        """Tell whether both rows are the same text in the same number of tokens."""
-        return (self.base, self.base_tokens) == (self.controlled, self.controlled_tokens)
 
 
 @dataclass(frozen=True)
@@ -68,28 +54,6 @@ def choose_mode(environment: Mapping[str, str]) -> str:
     return "open-lab" if environment.get("ALLOW_PUBLIC_TRAINING") == "1" else "demo"
 
 
-class Kept(Generic[Loaded]):
-    """The last few loaded things, by key; one thread loads at a time."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._items: OrderedDict[Any, Loaded] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def get(self, key: Any, load: Callable[[], Loaded]) -> Loaded:
-        """Return the item of `key`, loading it first where it is not kept."""
-        with self._lock:
-            if key not in self._items:
-                self._items[key] = load()
-            self._items.move_to_end(key)
-            while len(self._items) > self._limit:
-                self._items.popitem(last=False)
-            return self._items[key]
-
-
 class Workspace:
     """Loaded models and controllers, runs, and what may be done here."""
 
@@ -104,18 +68,18 @@ class Workspace:
 
     def names_of_targets(self) -> list[str]:
         """Return the lab's targets, then its template."""
-        info = lab_info()
-        return [target["name"] for target in info["targets"]] + [info["template"]["name"]]
+        return [*lab_targets(), *self.names_of_templates()]
 
     def names_of_templates(self) -> list[str]:
         """Return the template that ships with the app."""
-        return [lab_info()["template"]["name"]]
+        return [TransferRequest.template]
 
     def names_of_controllers(self) -> list[str]:
         """Return the lab's controllers, then those of the runs that have one, newest first."""
-        lab = [_name_of(controller) for controller in lab_info()["controllers"]]
+        folders = (lab_folder() / "controllers").glob("*/controller.json")
+        lab = sorted(f"lab:{path.parent.name}" for path in folders)
         usable = [run for run in self.all_runs() if run.status()["controller"]]
-        return lab + [RUN_PREFIX + run.name for run in usable]
+        return [*lab, *(RUN_PREFIX + run.name for run in usable)]
 
     def names_of_data(self) -> list[str]:
         """Return the lab's sets of records to train on."""
@@ -136,35 +100,43 @@ class Workspace:
         if len(request.prompts) != 1:
             raise SettingError("side by side takes one prompt", hint="Give exactly one.")
         model = self.controlled_model(request)
-        prompt = model.prompt(request.prompts[0].strip())
-        strengths = tuple(request.controllers.values())
-        rows = [Row(prompt=prompt, strengths=row) for row in ((0.0,) * len(strengths), strengths)]
-        shown = None
-        for chunk in model.stream(rows, request.sampling):
-            shown = _side_by_side(chunk, shown, request.controllers, model.transfers)
-            yield shown
-        if shown is not None:
-            yield replace(shown, is_finished=True)
+        prompt = request.prompts[0].strip()
+        yield from stream_rows(model, prompt, request.controllers, request.sampling)
 
     def controlled_model(self, request: GenerationRequest) -> ControlledModel:
         """Return target and controllers of a request together, loaded at most once."""
         self._check_offered(request.target, self.names_of_targets())
         for name in request.controllers:
             self._check_offered(name, self.names_of_controllers())
-        key = (request.target, tuple(request.controllers), request.transfer, request.cover)
-        return self._pairs.get(key, lambda: self._pair(request))
+        controllers = [self._controller(name) for name in request.controllers]
+        key = (request.target, *map(id, controllers), request.transfer, request.cover)
+        how = {"transfer": request.transfer, "cover": request.cover}
+        return self._pairs.get(
+            key, lambda: ControlledModel(self._model(request.target), controllers, **how)
+        )
 
     def inspect_map(self, request: MapRequest) -> InspectedMap:
         """Build the vocab map of a pair and measure it on a short text."""
         self._check_offered(request.target, self.names_of_targets())
         self._check_offered(request.controller, self.names_of_controllers())
-        return self._maps.get(request, lambda: self._inspected(request))
 
-    def evaluate(self, request: TransferRequest) -> Iterator[dict[str, Any]]:
-        """Yield the records of a transfer evaluation; the last one is the report."""
+        def inspected() -> InspectedMap:
+            controller = self._controller(request.controller).vocabulary
+            target = self._model(request.target).vocabulary
+            entries = inspected_map(controller, target, request.transfer, parity=request.parity)
+            return InspectedMap(
+                controller, target, entries, map_summary(entries, controller, target)
+            )
+
+        return self._maps.get(request, inspected)
+
+    def evaluate(self, request: TransferRequest) -> Iterator[TransferProgress]:
+        """Yield every measurement of a transfer evaluation; the last one has the report."""
         self._check_offered(request.controller, self.names_of_controllers())
         for target in request.targets:
             self._check_offered(target, self.names_of_targets())
+        if request.controller.startswith(RUN_PREFIX):
+            request = replace(request, controller=self._folder_of_run(request.controller))
         yield from evaluate_transfer(request)
 
     def report(self) -> dict[str, Any] | None:
@@ -228,12 +200,12 @@ class Workspace:
 
     def _check_training_names(self, request: TrainSettings) -> None:
         """Let strangers train on what is listed and on what they uploaded, on nothing else."""
-        uploads = str(self.home / UPLOADS)
+        uploads = (self.home / UPLOADS).resolve()
         for source in filter(None, (request.data, request.retain)):
-            if not source.startswith(uploads):
+            if not Path(source).resolve().is_relative_to(uploads):
                 self._check_offered(source, self.names_of_data())
         self._check_offered(request.template, self.names_of_templates())
-        self._check_offered(request.init, ["", *self.names_of_controllers()])
+        self._check_offered(request.init, ["", PRIOR, *self.names_of_controllers()])
 
     def _check_offered(self, name: str, offered: list[str]) -> None:
         """Refuse names that are not listed where strangers type them."""
@@ -242,20 +214,6 @@ class Workspace:
                 f'"{name}" is not offered here',
                 hint=f"Choose one of {', '.join(offered)}, or run the app on your own machine.",
             )
-
-    def _pair(self, request: GenerationRequest) -> ControlledModel:
-        """Put a target and its controllers together."""
-        controllers = [self._controller(name) for name in request.controllers]
-        target = self._model(request.target)
-        return ControlledModel(target, controllers, transfer=request.transfer, cover=request.cover)
-
-    def _inspected(self, request: MapRequest) -> InspectedMap:
-        """Build and measure a map."""
-        controller = self._controller(request.controller).vocabulary
-        target = self._model(request.target).vocabulary
-        vocab_map = build_map(controller, target, parity=request.parity)
-        summary = map_summary(vocab_map, controller, target, MAP_TEXT)
-        return InspectedMap(controller, target, vocab_map, summary)
 
     def _model(self, name: str) -> LanguageModel:
         """Return a language model, loaded at most once while it is in use."""
@@ -275,32 +233,3 @@ class Workspace:
         if not status["controller"]:
             raise RunError(f"{name} has no controller yet", hint="Let it finish, or stop it.")
         return status["controller"]
-
-
-def _side_by_side(
-    chunk: Chunk,
-    before: SideBySide | None,
-    strengths: Mapping[str, float],
-    transfers: tuple[str, ...],
-) -> SideBySide:
-    """Turn a chunk of the two rows into what the panes show; a row that ended keeps its time."""
-    base, controlled = chunk.texts
-    base_tokens, controlled_tokens = chunk.token_counts
-    base_goes_on = before is None or base_tokens > before.base_tokens
-    controlled_goes_on = before is None or controlled_tokens > before.controlled_tokens
-    return SideBySide(
-        base=base,
-        controlled=controlled,
-        base_tokens=base_tokens,
-        controlled_tokens=controlled_tokens,
-        base_seconds=chunk.seconds if base_goes_on else before.base_seconds,
-        controlled_seconds=chunk.seconds if controlled_goes_on else before.controlled_seconds,
-        strengths=strengths,
-        transfers=transfers,
-        is_finished=False,
-    )
-
-
-def _name_of(entry: Any) -> str:
-    """Return the name in an entry of the lab's description."""
-    return entry["name"] if isinstance(entry, Mapping) else str(entry)

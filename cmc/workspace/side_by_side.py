@@ -1,0 +1,72 @@
+"""Base and controlled as two rows of one batch."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from cmc.generation import Chunk, ControlledModel, Row
+from cmc.settings import Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideBySide:
+    """What base and controlled have said so far, from one batch."""
+
+    base: str
+    controlled: str
+    base_tokens: int
+    controlled_tokens: int
+    base_seconds: float  # until its last token, as for the controlled
+    controlled_seconds: float
+    strengths: Mapping[str, float]
+    transfers: tuple[str, ...]
+    is_finished: bool
+
+    @property
+    def is_identical(self) -> bool:
+        """Tell whether both rows are the same text in the same number of tokens."""
+        return (self.base, self.base_tokens) == (self.controlled, self.controlled_tokens)
+
+
+def stream_rows(
+    model: ControlledModel, prompt: str, strengths: Mapping[str, float], sampling: Sampling
+) -> Iterator[SideBySide]:
+    """Stream one prompt at strength 0 and at the given strengths, from one batch.
+
+    Args:
+        model: the target with the controllers that `strengths` names, in the same order.
+        prompt: as a person typed it; it is formatted as the controllers were trained.
+        strengths: controller name to strength, no unit.
+        sampling: of both rows; they draw from the same seed.
+    """
+    text, values = model.prompt(prompt), tuple(strengths.values())
+    rows = [Row(prompt=text, strengths=row) for row in ((0.0,) * len(values), values)]
+    shown = None
+    for chunk in model.stream(rows, sampling):
+        shown = _side_by_side(chunk, shown, strengths, model.transfers)
+        yield shown
+    if shown is not None:
+        yield replace(shown, is_finished=True)
+
+
+def _side_by_side(
+    chunk: Chunk,
+    before: SideBySide | None,
+    strengths: Mapping[str, float],
+    transfers: tuple[str, ...],
+) -> SideBySide:
+    """Turn a chunk of the two rows into what the panes show; a row that ended keeps its time."""
+    base, controlled = chunk.texts
+    base_tokens, controlled_tokens = chunk.token_counts
+    base_goes_on = before is None or base_tokens > before.base_tokens
+    controlled_goes_on = before is None or controlled_tokens > before.controlled_tokens
+    return SideBySide(
+        base=base,
+        controlled=controlled,
+        base_tokens=base_tokens,
+        controlled_tokens=controlled_tokens,
+        base_seconds=chunk.seconds if base_goes_on else before.base_seconds,
+        controlled_seconds=chunk.seconds if controlled_goes_on else before.controlled_seconds,
+        strengths=strengths,
+        transfers=transfers,
+        is_finished=False,
+    )

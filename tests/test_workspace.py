@@ -1,0 +1,173 @@
+"""What all tabs share: side by side from one batch, names that are offered, training that is not."""
+
+import json
+
+import pytest
+from conftest import tiny_controller, tiny_target
+
+from cmc import workspace as module
+from cmc.errors import ModelError, RunError, SettingError, TrainingError
+from cmc.settings import GenerationRequest, MapRequest, Sampling, TrainSettings, TransferRequest
+from cmc.workspace import Workspace, choose_mode
+from cmc.workspace.kept import Kept
+
+LOADED: list[str] = []
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Workspace:
+    def load_target(name: str):
+        LOADED.append(name)
+        return tiny_target(name)
+
+    LOADED.clear()
+    monkeypatch.setattr(module, "load_language_model", load_target)
+    monkeypatch.setattr(module, "load_controller", lambda _: tiny_controller("sentencepiece"))
+    return Workspace(home=tmp_path)
+
+
+def request(strength: float = 1.0, **others) -> GenerationRequest:
+    sampling = Sampling(max_new_tokens=6, **others)
+    return GenerationRequest(
+        prompts=("Where is it?",), target="byte-level", controllers={"a": strength}, sampling=sampling
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_strength_zero_is_identical_to_the_base(workspace, temperature):
+    shown = list(workspace.stream_side_by_side(request(0.0, temperature=temperature, seed=3)))
+    assert shown[-1].is_finished
+    assert all(each.is_identical for each in shown)
+
+
+def test_control_changes_the_text_and_leaves_the_base(workspace):
+    alone = list(workspace.stream_side_by_side(request(0.0)))[-1]
+    strong = list(workspace.stream_side_by_side(request(8.0)))[-1]
+    assert strong.base == alone.base
+    assert not strong.is_identical
+    assert strong.transfers == ("cover",)
+
+
+def test_texts_only_grow_and_the_last_is_marked_even_at_the_limit_of_tokens(workspace):
+    shown = list(workspace.stream_side_by_side(request()))
+    assert [each.is_finished for each in shown] == [False] * (len(shown) - 1) + [True]
+    for earlier, later in zip(shown, shown[1:], strict=False):
+        assert later.controlled.startswith(earlier.controlled)
+        assert later.controlled_tokens >= earlier.controlled_tokens
+
+
+def test_models_are_loaded_once(workspace):
+    for strength in (0.5, 1.0):
+        list(workspace.stream_side_by_side(request(strength)))
+    assert LOADED == ["byte-level"]
+
+
+def test_side_by_side_takes_one_prompt(workspace):
+    both = GenerationRequest(prompts=("a", "b"), target="byte-level", controllers={"a": 1.0})
+    with pytest.raises(SettingError, match="one prompt"):
+        next(workspace.stream_side_by_side(both))
+
+
+def test_a_map_is_built_once_and_counts_every_token(workspace):
+    pair = MapRequest(controller="a", target="byte-level", transfer="pm-mined")
+    found = workspace.inspect_map(pair)
+    assert workspace.inspect_map(pair) is found
+    assert sum(found.summary["ids"].values()) == found.target.size
+
+
+@pytest.mark.parametrize(
+    ("environment", "mode"),
+    [
+        ({}, "local"),
+        ({"ALLOW_PUBLIC_TRAINING": "1"}, "local"),
+        ({"SPACE_ID": "o/s"}, "demo"),
+        ({"SPACE_ID": "o/s", "ALLOW_PUBLIC_TRAINING": "0"}, "demo"),
+        ({"SPACE_ID": "o/s", "ALLOW_PUBLIC_TRAINING": "1"}, "open-lab"),
+    ],
+)
+def test_the_mode_follows_the_environment(environment, mode):
+    assert choose_mode(environment) == mode
+
+
+def test_strangers_cannot_train_on_a_demo(tmp_path):
+    demo = Workspace(mode="demo", home=tmp_path)
+    for attempt in (
+        lambda: demo.start_training(TrainSettings()),
+        lambda: demo.stop_training("a"),
+        lambda: demo.resume_training("a"),
+        lambda: demo.keep_upload(tmp_path / "x.json"),
+    ):
+        with pytest.raises(TrainingError) as caught:
+            attempt()
+        assert "ALLOW_PUBLIC_TRAINING" in caught.value.sentence()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("mode", ["demo", "open-lab"])
+def test_strangers_get_only_listed_models_and_files(tmp_path, mode):
+    public = Workspace(mode=mode, home=tmp_path)
+    with pytest.raises(ModelError, match="not offered"):
+        next(public.stream_side_by_side(GenerationRequest(target="/etc")))
+    with pytest.raises(ModelError, match="not offered"):
+        public.inspect_map(MapRequest(target="gpt2"))
+    with pytest.raises(ModelError, match="not offered"):
+        next(public.evaluate(TransferRequest(controller="someone/else")))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"data": "/etc/passwd"},
+        {"template": "owner/model"},
+        {"init": "/root"},
+        {"data": "{home}/uploads/../../secret.json"},
+    ],
+)
+def test_strangers_train_only_on_what_is_listed_or_uploaded(tmp_path, wrong):
+    lab = Workspace(mode="open-lab", home=tmp_path)
+    wrong = {name: value.format(home=tmp_path) for name, value in wrong.items()}
+    with pytest.raises(ModelError, match="not offered"):
+        lab.start_training(TrainSettings(**({"data": "lab:instruct"} | wrong)))
+
+
+def test_an_upload_is_kept_where_a_run_can_read_it(tmp_path):
+    given = tmp_path / "somewhere" / "mine.json"
+    given.parent.mkdir()
+    given.write_text("[]", encoding="utf-8")
+    kept = Workspace(home=tmp_path / "home").keep_upload(given)
+    given.unlink()
+    assert kept.read_text(encoding="utf-8") == "[]"
+    assert kept.suffix == ".json"
+
+
+def test_data_is_checked_before_anything_starts(tmp_path):
+    empty = tmp_path / "empty.json"
+    empty.write_text("", encoding="utf-8")
+    home = tmp_path / "home"
+    with pytest.raises(Exception, match="empty") as caught:
+        Workspace(home=home).start_training(TrainSettings(data=str(empty)))
+    assert caught.value.sentence()
+    assert not (home / "runs").exists()
+
+
+def test_an_unknown_run_is_a_clear_error(tmp_path):
+    with pytest.raises(RunError):
+        Workspace(home=tmp_path).run("never")
+    with pytest.raises(RunError, match="no run is chosen"):
+        Workspace(home=tmp_path).run("")
+
+
+def test_sample_prompts_are_texts():
+    prompts = Workspace().prompts()
+    assert len(prompts) >= 3
+    assert all(isinstance(prompt, str) and prompt.strip() for prompt in prompts)
+    assert json.dumps(prompts)
+
+
+def test_only_the_last_few_are_kept():
+    kept: Kept[int] = Kept(2)
+    for key in (1, 2, 1, 3):
+        kept.get(key, lambda key=key: key * 10)
+    assert len(kept) == 2
+    assert kept.get(1, lambda: -1) == 10
+    assert kept.get(2, lambda: -2) == -2
