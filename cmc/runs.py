@@ -4,15 +4,10 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import threading
 import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from cmc import settings as settings_module
 from cmc.errors import RunError, SettingError
@@ -32,17 +27,10 @@ from cmc.training.folder import (
     write_json,
 )
 from cmc.training.job import with_absolute_paths
+from cmc.training.process import find_process, start_process
 
 SAFE_NAME = re.compile(r"(?! )[A-Za-z0-9 _.-]{1,64}(?<! )")
-PROCESS = "process.json"
 LOG_TAIL = 16_384  # bytes
-# What a training process may know of its parent: where things are and how to compute. Tokens
-# and other secrets stay behind; a Hub token that was stored by logging in is still found.
-PASSED_ON = (
-    "CMC_HOME", "CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HOME",
-    "LANG", "LC_ALL", "LD_LIBRARY_PATH", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PATH",
-    "TEMP", "TMPDIR", "TRANSFORMERS_OFFLINE", "VIRTUAL_ENV", "XDG_CACHE_HOME",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,7 +97,7 @@ class Run:
 
     def is_running(self) -> bool:
         """Tell whether a process trains this run, or is about to."""
-        return is_lock_held(self.folder) or _process(self.folder) is not None
+        return is_lock_held(self.folder) or find_process(self.folder) is not None
 
     def _interrupted(self) -> dict[str, Any]:
         step = newest_step(self.folder / CHECKPOINTS)
@@ -164,7 +152,7 @@ def stop(run: Run) -> None:
             f'run "{run.name}" is not running but {run.status()["state"]}',
             hint="There is nothing to stop.",
         )
-    process = _process(run.folder)
+    process = find_process(run.folder)
     pid = process.pid if process else run.status()["pid"]
     if pid:
         # A process that ended meanwhile is what we wanted.
@@ -249,53 +237,8 @@ def _new_folder(runs: Path, name: str) -> Path:
 
 
 def _spawn(run: Run, steps: int) -> None:
-    """Start the process that trains the run, detached from ours."""
+    """Say that the run starts, and start it."""
     status = {"state": "running", "steps": steps, "message": "Starting."}
     write_json(run.folder / STATUS, read_json(run.folder / STATUS) | status)
     append_log(run.folder, "Starting.")
-    with (run.folder / LOG).open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cmc", "train", "--run", str(run.folder.resolve())],
-            cwd=run.folder,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            close_fds=True,
-        )
-    write_json(run.folder / PROCESS, {"pid": process.pid, "created": _created(process.pid)})
-    # Somebody must take note of its end, or it stays in the process table as long as we live.
-    threading.Thread(target=process.wait, daemon=True).start()
-
-
-def _environment() -> dict[str, str]:
-    """Return what the training process gets to know, this package's place included."""
-    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    root = str(Path(__file__).resolve().parents[1])
-    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    # One core stays free for the app, and idle threads do not spin: with as many busy threads
-    # as cores, app and training slow each other down tenfold.
-    calm = {
-        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) - 1)),
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
-    return calm | kept | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-
-
-def _created(pid: int) -> float | None:
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
-        return None
-
-
-def _process(folder: Path) -> psutil.Process | None:
-    """Return the process that was started for a run, if that very one still lives."""
-    known = read_json(folder / PROCESS)
-    try:
-        process = psutil.Process(known["pid"])
-        is_same = process.create_time() == known["created"]
-        return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (KeyError, TypeError, ValueError, psutil.Error):
-        return None
+    start_process(run.folder)

@@ -1,5 +1,4 @@
 import json
-import os
 import random
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,8 +22,8 @@ from cmc.data import (
 )
 from cmc.data import records as records_module
 from cmc.errors import DataError, SettingError
+from tests.conftest import shared
 
-SHARED = Path(os.environ.get("CMC_SHARED", Path(__file__).parents[1].parent / "shared"))
 GOOD = {"instruction": "Say hello.", "input": None, "output": "Hello!"}
 VOCABULARY = SimpleNamespace(
     eos_ids=(257,),
@@ -78,15 +77,25 @@ def test_lines_in_a_json_file_are_read_too_and_the_limit_cuts(tmp_path):
         (
             json.dumps([GOOD, {"question": "a", "answer": "b"}]),
             "a.json",
-            'row 2 of a.json has no "instruction" and "output"; its columns are "question", "answer"',
+            'no "instruction" and "output"; its columns are "question", "answer"',
             "Rename",
         ),
-        (json.dumps([GOOD | {"output": 5}]), "a.json", '"output" in row 1 of a.json is a number', "q"),
+        (json.dumps([GOOD | {"output": 5}]), "a.json", '"output" in row 1 of a.json is', "quotes"),
         (json.dumps([GOOD | {"output": None}]), "a.json", "is null, not text", "quotes"),
         (json.dumps([GOOD | {"input": ["x"]}]), "a.json", "is a list, not text", "quotes"),
-        (json.dumps([GOOD, GOOD | {"output": " "}]), "a.json", 'row 2 of a.json has an empty "output"', "Fill"),
+        (
+            json.dumps([GOOD, GOOD | {"output": " "}]),
+            "a.json",
+            'row 2 of a.json has an empty "output"',
+            "Fill",
+        ),
         (json.dumps([GOOD | {"instruction": ""}]), "a.json", 'an empty "instruction"', "Fill"),
-        (json.dumps([GOOD | {"output": "x" * 100_001}]), "a.json", "100,001 characters; the limit is 100,000", "Shorten"),
+        (
+            json.dumps([GOOD | {"output": "x" * 100_001}]),
+            "a.json",
+            "has 100,001 characters; the limit is 100,000",
+            "Shorten",
+        ),
         ('[{"instruction": "\\ud800", "output": "b"}]', "a.json", "half a character", "escape"),
         ("[1, 2]", "a.json", "row 1 of a.json is no record but a number", "instruction"),
         ("a,b\n1,2", "a.csv", "neither .json nor .jsonl", "JSON Lines"),
@@ -134,15 +143,16 @@ def test_lab_names_stay_in_the_lab(tmp_path, monkeypatch):
 def test_no_bytes_give_anything_but_records_or_a_data_error(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzz.json"
     path.write_bytes(data)
+    hint = "none needed"
     try:
         assert read_records(path)
     except DataError as error:
-        assert error.hint
+        hint = error.hint
+    assert hint
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the folder named by CMC_SHARED")
 def test_the_real_alpaca_records_are_read_whole():
-    path = SHARED / "data" / "alpaca" / "alpaca_en_demo.json"
+    path = shared("alpaca", "alpaca_en_demo.json")
     found = read_records(path)
     raw = json.loads(path.read_text())
     assert [each.output for each in found] == [row["output"] for row in raw]

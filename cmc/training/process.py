@@ -1,0 +1,69 @@
+"""Start the process that trains a run, and find it again."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+
+from cmc.training.folder import LOG, read_json, write_json
+
+COMMAND = (sys.executable, "-m", "cmc", "train", "--run")  # the folder comes behind
+PROCESS = "process.json"
+# What a training process may know of its parent: where things are and how to compute. Tokens
+# and other secrets stay behind; a Hub token that was stored by logging in is still found.
+PASSED_ON = (
+    "CMC_HOME", "CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HOME",
+    "LANG", "LC_ALL", "LD_LIBRARY_PATH", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY", "PATH", "TEMP", "TMPDIR", "TRANSFORMERS_OFFLINE", "VIRTUAL_ENV",
+    "XDG_CACHE_HOME",
+)  # fmt: skip
+
+
+def start_process(folder: Path) -> None:
+    """Start `cmc train --run FOLDER`, detached: it lives on when we end, and writes to the log."""
+    with (folder / LOG).open("ab") as log:
+        process = subprocess.Popen(
+            [*COMMAND, str(folder.resolve())],
+            cwd=folder,
+            env=training_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            close_fds=True,
+        )
+    try:
+        created = psutil.Process(process.pid).create_time()
+    except psutil.Error:  # it has ended already
+        created = None
+    write_json(folder / PROCESS, {"pid": process.pid, "created": created})
+    # Somebody must take note of its end, or it stays in the process table as long as we live.
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def find_process(folder: Path) -> psutil.Process | None:
+    """Return the process that was started for a run, if that very one still lives."""
+    known = read_json(folder / PROCESS)
+    try:
+        process = psutil.Process(known["pid"])
+        is_same = process.create_time() == known["created"]
+        return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (KeyError, TypeError, ValueError, psutil.Error):
+        return None
+
+
+def training_environment() -> dict[str, str]:
+    """Return what the training process gets to know, this package's place included."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    # One core stays free for the app, and idle threads do not spin: with as many busy threads
+    # as cores, app and training slow each other down up to tenfold.
+    calm = {
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) - 1)),
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    return calm | kept | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
