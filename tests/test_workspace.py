@@ -29,7 +29,10 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
 def request(strength: float = 1.0, **others) -> GenerationRequest:
     sampling = Sampling(max_new_tokens=6, **others)
     return GenerationRequest(
-        prompts=("Where is it?",), target="byte-level", controllers={"a": strength}, sampling=sampling
+        prompts=("Where is it?",),
+        target="byte-level",
+        controllers={"a": strength},
+        sampling=sampling,
     )
 
 

@@ -16,12 +16,10 @@ from cmc.workspace import PRIOR, Workspace
 SECONDS_BETWEEN_LOOKS = 1.0
 SIZES = {"small": (64, 2), "medium": (TrainSettings.hidden_size, TrainSettings.layers)}
 SIZES["large"] = (160, 4)
-LIKE_PRIOR = "lab prior"  # no new network: the lab's tiny language model goes on learning
+LIKE_PRIOR = "prior"  # the lab's tiny language model goes on learning; it carries over best
 TEXT = {
     "data": "A set of the starter lab, or a file: instruction, output and, optionally, input.",
     "upload": "Or your own: JSON or JSONL",
-    "size": "The lab's tiny text model carries over best; the others start from nothing: "
-    + ", ".join(f"{width}x{depth}" for width, depth in SIZES.values()),
     "retain": "For npo: records whose answers must stay.",
     "none": "No run yet. Start one: it goes on when you close this page.",
     "off": "Training is switched off on this public Space. Run the app on your own machine, or "
@@ -69,6 +67,7 @@ class Shown:
     status: gr.HTML
     curve: gr.Plot
     table: gr.Dataframe
+    log: gr.Textbox
     stop: gr.Button
     resume: gr.Button
     use: gr.Button
@@ -77,7 +76,8 @@ class Shown:
     def outputs(self) -> list[Any]:
         """Return the components in the order in which `_look` fills them."""
         return [
-            self.status, self.curve, self.table, self.stop, self.resume, self.use, self.seen,
+            self.status, self.curve, self.table, self.log,
+            self.stop, self.resume, self.use, self.seen,
         ]  # fmt: skip
 
 
@@ -135,16 +135,21 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
         height=72,
         elem_id="train-upload",
     )
-    fields["size"] = gr.Radio(
-        [LIKE_PRIOR, *SIZES],
-        value=LIKE_PRIOR,
-        label="Size",
-        info=TEXT["size"],
-        elem_id="train-size",
-    )
-    fields["max_steps"] = gr.Number(
-        TrainSettings.max_steps, precision=0, label="Steps", elem_id="train-steps"
-    )
+    with gr.Row():
+        fields["size"] = gr.Dropdown(
+            [("lab's prior", LIKE_PRIOR), *((f"{n}, {w}x{d}", n) for n, (w, d) in SIZES.items())],
+            value=LIKE_PRIOR,
+            label="Size",
+            min_width=140,
+            elem_id="train-size",
+        )
+        fields["max_steps"] = gr.Number(
+            TrainSettings.max_steps,
+            precision=0,
+            label="Steps",
+            min_width=100,
+            elem_id="train-steps",
+        )
     with gr.Accordion("Details", open=False, elem_id="train-details"):
         fields |= _details(workspace)
     return fields
@@ -207,7 +212,18 @@ def _run_view() -> Shown:
         buttons=[],
         elem_id="train-runs",
     )
-    return Shown(status, curve, table, stop, resume, use, gr.State({"run": "", "drawn": ""}))
+    with gr.Accordion("Log of the run", open=False):
+        log = gr.Textbox(
+            "",
+            label="Log",
+            show_label=False,
+            lines=6,
+            max_lines=14,
+            interactive=False,
+            buttons=["copy"],
+            elem_id="train-log",
+        )
+    return Shown(status, curve, table, log, stop, resume, use, gr.State({"run": "", "drawn": ""}))
 
 
 def _wire(
@@ -220,10 +236,10 @@ def _wire(
     """Connect the buttons to runs, and the page to whatever the runs' folders say."""
     look, seen, outputs = _looker(workspace), shown.seen, shown.outputs()
 
-    def start_training(choices: TrainChoices) -> dict[str, str]:
-        """Start a detached run and show it."""
+    def start_training(choices: TrainChoices) -> tuple[dict[str, str], str]:
+        """Start a detached run; returns a line with its name."""
         run = workspace.start_training(choices.settings(workspace))
-        return {"run": run.name, "drawn": ""}
+        return {"run": run.name, "drawn": ""}, status_line(run, [])
 
     def stop_training(state: dict[str, str]) -> dict[str, str]:
         workspace.stop_training(state["run"])
@@ -236,7 +252,13 @@ def _wire(
         return {"run": str(event.row_value[0]), "drawn": ""}
 
     private: dict[str, Any] = {"show_progress": "hidden"} | PRIVATE
-    started = start.click(form.bind(start_training), form.inputs, seen, api_name="train", **private)
+    started = start.click(
+        form.bind(start_training),
+        form.inputs,
+        [seen, shown.status],
+        api_name="train",
+        show_progress="hidden",
+    )
     stopped = shown.stop.click(guarded(stop_training), seen, seen, **private)
     resumed = shown.resume.click(guarded(resume_training), seen, seen, **private)
     chosen = shown.table.select(choose, None, seen, **private)
@@ -254,7 +276,7 @@ def _looker(workspace: Workspace) -> Any:
         shown = shown_run(runs, seen["run"])
         drawn = fingerprint(runs, shown)
         if drawn == seen["drawn"] or shown is None:
-            return [gr.skip()] * 7
+            return [gr.skip()] * 8
         records = shown.records()
         status = shown.status()
         state, controller = status.get("state"), bool(status.get("controller"))
@@ -263,6 +285,7 @@ def _looker(workspace: Workspace) -> Any:
             status_line(shown, records),
             charts.loss_curve(pd.DataFrame(records)),
             run_table(runs),
+            shown.log_tail() if workspace.mode == "local" else "Shown to the owner only.",
             gr.Button(interactive=may and state == "running"),
             gr.Button(interactive=may and state in ("stopped", "interrupted", "failed")),
             gr.Button(interactive=controller),

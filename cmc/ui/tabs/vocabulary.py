@@ -187,8 +187,8 @@ def _wire(
     gr.on(changed, form.bind(show_map), form.inputs, outputs, show_progress="minimal", **PRIVATE)
     demo.load(form.bind(show_map), form.inputs, outputs, **quiet)
     late: dict[str, Any] = {"trigger_mode": "always_last"} | quiet
-    fields["text"].input(form.bind(show_text), form.inputs, aligned, **late)
-    searched = [fields["kind"].input, fields["wanted"].input]
+    fields["text"].change(form.bind(show_text), form.inputs, aligned, **late)
+    searched = [fields["kind"].input, fields["wanted"].change]
     gr.on(searched, form.bind(show_first_page), form.inputs, [table, count, page], **late)
     page.input(form.bind(show_page), form.inputs, [table, count, page], **late)
 

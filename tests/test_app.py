@@ -1,0 +1,248 @@
+"""The app calls the package, shows what it says, and keeps errors to one sentence."""
+
+import json
+
+import gradio as gr
+import pytest
+from gradio_client import Client
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmc.evaluation import Answer, TransferProgress
+from cmc.settings import STRENGTH_RANGE, lab_folder
+from cmc.ui import sentences, tokens
+from cmc.ui.layout import build_app, launch_arguments, read_link
+from cmc.ui.tabs.evaluate import answer_table, progress_line, report_table, written_files
+from cmc.ui.tabs.generate import GenerateChoices
+from cmc.ui.tabs.train import TrainChoices
+from cmc.workspace import SideBySide, Workspace
+
+PUBLIC = {"/generate", "/train", "/map", "/evaluate"}
+HOSTILE = '<img src=x onerror="alert(1)">'
+REPORT = {
+    "template": {"name": "lab:template", "exact_match": 0.7, "low": 0.6, "high": 0.8, "n": 40},
+    "rows": [
+        {"target": "lab:byte", "transfer": "cover", "strength": 1.0, "n": 40, "exact_match": 0.5,
+         "low": 0.4, "high": 0.6, "base": 0.0, "recovered_effect": 0.71},
+        {"target": "=lab:x", "transfer": "pm-mined", "strength": 1.0, "n": 40, "exact_match": 0.1,
+         "low": 0.0, "high": 0.2, "base": 0.0, "recovered_effect": None},
+    ],
+}  # fmt: skip
+has_lab = pytest.mark.skipif(
+    not (lab_folder() / "models" / "byte").is_dir(), reason="the starter lab is not built"
+)
+
+
+def shown(base: str, controlled: str, strength: float, is_finished: bool = True) -> SideBySide:
+    return SideBySide(
+        base=base, controlled=controlled, base_tokens=3, controlled_tokens=3, base_seconds=1.0,
+        controlled_seconds=1.0, strengths={"lab:instruct": strength}, transfers=("cover",),
+        is_finished=is_finished,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def demo(home) -> gr.Blocks:
+    return build_app(Workspace(home=home))
+
+
+@pytest.fixture(scope="module")
+def client(demo):
+    demo.queue().launch(prevent_thread_lock=True, quiet=True, **launch_arguments())
+    yield Client(demo.local_url, verbose=False)
+    demo.close()
+
+
+def test_only_the_actions_of_the_app_are_public_and_each_is_described(demo):
+    api = demo.get_api_info()["named_endpoints"]
+    assert set(api) == PUBLIC
+    assert all(endpoint["description"] for endpoint in api.values())
+    names = [each["parameter_name"] for each in api["/generate"]["parameters"]]
+    assert names[:4] == ["prompt", "target", "controller", "strength"]
+
+
+def test_every_input_has_a_label(demo):
+    inputs = (gr.Textbox, gr.Number, gr.Slider, gr.Dropdown, gr.Radio, gr.Checkbox, gr.File)
+    unlabelled = [
+        block for block in demo.blocks.values() if isinstance(block, inputs) and not block.label
+    ]
+    assert not unlabelled
+
+
+def test_the_app_is_served_without_telemetry_links_or_files():
+    arguments = launch_arguments()
+    assert not any(arguments[name] for name in ("share", "ssr_mode", "mcp_server", "allowed_paths"))
+    assert not arguments["show_error"]
+
+
+@has_lab
+def test_generate_opens_ready_and_control_changes_the_answer(client):
+    base, controlled, *_, identity, provenance = client.predict(
+        prompt=Workspace().prompts()[0], strength=1, max_new_tokens=24, api_name="/generate"
+    )
+    assert controlled
+    assert controlled != base
+    assert "identical" not in identity
+    assert "lab:instruct at 1 (cover)" in provenance
+
+
+@has_lab
+def test_strength_zero_is_shown_to_be_the_base(client):
+    base, controlled, *_, identity, _ = client.predict(
+        prompt="Where does Olga Holm live?", strength=0, max_new_tokens=8, api_name="/generate"
+    )
+    assert base == controlled
+    assert "strength 0: identical to the base ✓" in identity
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"prompt": "  "}, "The prompt is empty. Type what the model should answer."),
+        ({"strength": 11}, "from -10 to 10"),
+        ({"strength": None}, "Give a number"),
+        ({"strength": "abc"}, "abc"),
+        ({"target": "no/such/model"}, "no/such/model"),
+        ({"target": "/tmp"}, "/tmp"),
+        ({"max_new_tokens": 0}, "0"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_no_traceback(client, wrong, sentence):
+    with pytest.raises(Exception, match=".") as caught:
+        client.predict(**({"prompt": "Hello"} | wrong), api_name="/generate")
+    assert sentence in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_training_on_what_is_no_data_says_what_to_do_and_starts_nothing(client, home, tmp_path):
+    broken = tmp_path / "broken.json"
+    broken.write_text('[{"question": "a"}]', encoding="utf-8")
+    with pytest.raises(Exception, match="instruction"):
+        client.predict(data=str(broken), upload=None, api_name="/train")
+    assert not (home / "runs").exists()
+
+
+def test_a_public_demo_refuses_to_train_however_it_is_asked(tmp_path):
+    demo = build_app(Workspace(mode="demo", home=tmp_path))
+    demo.queue().launch(prevent_thread_lock=True, quiet=True, **launch_arguments())
+    try:
+        with pytest.raises(Exception, match="switched off"):
+            Client(demo.local_url, verbose=False).predict(upload=None, api_name="/train")
+    finally:
+        demo.close()
+    assert not (tmp_path / "runs").exists()
+
+
+@has_lab
+def test_the_map_shows_hostile_text_as_text(client):
+    answer = client.predict(text=HOSTILE, transfer="pm-mined", api_name="/map")
+    aligned = next(part for part in answer if isinstance(part, str) and "aligned" in part)
+    assert "<img" not in aligned
+    assert "&lt;" in aligned
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted", "complaints"),
+    [
+        ({}, {}, 0),
+        ({"tab": "train", "strength": "1.25"}, {"tab": "train", "strength": 1.25}, 0),
+        ({"tab": "nowhere", "prompt": "Hi", "target": "lab:byte"}, {"prompt": "Hi", "target": "lab:byte"}, 0),
+        ({"strength": "abc"}, {}, 1),
+        ({"strength": "nan"}, {}, 1),
+        ({"strength": str(STRENGTH_RANGE[1] + 1)}, {}, 1),
+    ],
+)  # fmt: skip
+def test_a_link_restores_what_is_valid_in_it(query, wanted, complaints):
+    found, said = read_link(query)
+    assert found == wanted
+    assert len(said) == complaints
+
+
+def test_a_request_holds_both_controllers_and_counts_the_same_one_once():
+    both = GenerateChoices(prompt="a", second_controller="lab:style", second_strength=0.5)
+    assert both.request().controllers == {"lab:instruct": 1.0, "lab:style": 0.5}
+    same = GenerateChoices(prompt="a", second_controller="lab:instruct", second_strength=0.5)
+    assert same.request().controllers == {"lab:instruct": 1.0}
+
+
+def test_size_and_upload_become_settings(tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text("[]", encoding="utf-8")
+    workspace = Workspace(home=tmp_path / "home")
+    common = {"template": "lab:template", "data": "lab:instruct"}
+    settings = TrainChoices(**common, upload=str(file), size="small").settings(workspace)
+    assert settings.data.startswith(str(tmp_path / "home"))
+    assert (settings.hidden_size, settings.init) == (64, "")
+    assert TrainChoices(**common).settings(workspace).init == "lab:prior"
+
+
+def test_identity_is_said_only_where_it_was_compared():
+    assert "identical to the base ✓" in sentences.identity_line(shown("a", "a", 0.0))
+    assert "must not happen" in sentences.identity_line(shown("a", "b", 0.0))
+    assert "first 2 words" in sentences.identity_line(shown("one two x", "one two y", 1.0))
+    assert sentences.identity_line(shown("a", "a", 0.0, is_finished=False)) == ""
+
+
+def test_provenance_escapes_what_people_typed():
+    choices = GenerateChoices(prompt=HOSTILE, target=HOSTILE)
+    line = sentences.provenance_line(choices.request(), shown("a", "b", 1.0))
+    assert "<img" not in line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (41.2, "42s"), (65, "1m05s"), (7380, "2h03m")]
+)
+def test_durations_are_short(seconds, text):
+    assert sentences.duration(seconds) == text
+
+
+def test_speed_is_that_of_the_last_steps():
+    records = [{"step": step, "seconds": step / 4} for step in range(1, 100)]
+    assert sentences.steps_per_second(records) == pytest.approx(4)
+    assert sentences.steps_per_second(records[:1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [(b" a\n", "·a⏎"), (b"\xe2\x82", "<E2><82>"), (b"\x07", "<U+0007>"), (None, ""), ("é".encode(), "é")],
+)  # fmt: skip
+def test_white_space_and_broken_bytes_are_visible(data, text):
+    assert tokens.visible(data) == text
+
+
+@given(st.binary(min_size=1, max_size=30), st.data())
+def test_alignment_keeps_every_byte_on_both_sides(data, draw):
+    def cut() -> list[bytes]:
+        places = sorted(draw.draw(st.sets(st.integers(1, len(data)))) | {len(data)})
+        return [data[a:b] for a, b in zip([0, *places], places, strict=False)]
+
+    ours, theirs = cut(), cut()
+    pieces = tokens.align(theirs, ours, ["exact"] * len(ours))
+    assert [token for piece in pieces for token in piece.controller] == theirs
+    assert [token for piece in pieces for token in piece.target] == ours
+    assert all(b"".join(piece.controller) == b"".join(piece.target) for piece in pieces)
+
+
+def test_tokens_are_never_markup():
+    piece = tokens.Piece((HOSTILE.encode(),), (HOSTILE.encode(),), ("exact",))
+    assert "<img" not in tokens.pieces_html([piece])
+
+
+def test_a_report_is_shown_with_its_template_and_written_twice():
+    table = report_table(REPORT)
+    assert list(table["target"]) == ["lab:template", "lab:byte", "=lab:x"]
+    assert table["95 % interval"][1] == "0.40 to 0.60"
+    as_csv, as_json = written_files(REPORT)
+    assert "'=lab:x" in as_csv.read_text(encoding="utf-8")
+    assert json.loads(as_json.read_text(encoding="utf-8")) == REPORT
+
+
+def test_progress_and_answers_are_text():
+    assert progress_line(TransferProgress(1, 9, "<b>x")) == "1/9 · &lt;b&gt;x"
+    table = answer_table([Answer("q", "yes.", "yes."), Answer("q", "yes.", "no.")])
+    assert list(table[""]) == ["✓", "✕"]
