@@ -102,7 +102,11 @@ def test_fingerprints_are_of_meaning_not_of_name():
 
 def test_parity_reproduces_the_published_map():
     published = json.loads(shared("published_map", "one2one_mistral2llama_id.json").read_text())
-    ids = [published[str(each)] for each in range(32000)] if isinstance(published, dict) else published
+    ids = (
+        [published[str(each)] for each in range(32000)]
+        if isinstance(published, dict)
+        else published
+    )
     ours = build_map(real("llama2"), real("mistral_v1"), parity=True)
     assert ours.ids.tolist() == list(ids)
     assert (ours.ids == -1).sum() == 1341
@@ -132,13 +136,13 @@ def naive(target: list[str], controller: list[str]) -> list[int]:
 def test_the_linear_build_equals_the_quadratic_one():
     random_state = random.Random(0)
     for _ in range(200):
-        draw = ["".join(random_state.choices("ab▁", k=random_state.randint(1, 5))) for _ in range(40)]
+        draw = [
+            "".join(random_state.choices("ab▁", k=random_state.randint(1, 5))) for _ in range(40)
+        ]
         controller, target = list(dict.fromkeys(draw[:20])), list(dict.fromkeys(draw[20:]))
         ids = {token: index for index, token in enumerate(controller)}
         nearest = _index(controller, ids, target)
-        ours = [
-            nearest.find(token, None if set(token) <= {"▁"} else "▁")[0] for token in target
-        ]
+        ours = [nearest.find(token, None if set(token) <= {"▁"} else "▁")[0] for token in target]
         assert ours == naive(target, controller)
 
 

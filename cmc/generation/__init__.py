@@ -6,7 +6,6 @@ from cmc.generation.controlled import (
     Generation,
     Row,
     Score,
-    carrying_map,
 )
 
-__all__ = ["Chunk", "ControlledModel", "Generation", "Row", "Score", "carrying_map"]
+__all__ = ["Chunk", "ControlledModel", "Generation", "Row", "Score"]

@@ -15,6 +15,7 @@ from cmc.errors import ControlError, SettingError, VocabMismatch
 from cmc.generation.cover import CoverControl
 from cmc.generation.mapped import MappedControl
 from cmc.generation.sampling import Sampler
+from cmc.generation.spelling import Spelling
 from cmc.models import LanguageModel
 from cmc.settings import CoverSettings, Sampling
 from cmc.vocab import VocabMap, build_map
@@ -100,14 +101,15 @@ class ControlledModel:
         self.target = target
         self.controllers = list(controllers)
         self.cover = cover or CoverSettings()
-        self._maps: list[VocabMap | None] = [
-            carrying_map(each, target, transfer) for each in self.controllers
+        # Per controller a map, or for `cover` how its tokens spell the target's.
+        self._carriers: list[VocabMap | Spelling] = [
+            carrier(each, target, transfer) for each in self.controllers
         ]
 
     @property
     def transfers(self) -> tuple[str, ...]:
         """The transfer in use for each controller."""
-        return tuple("cover" if each is None else each.transfer for each in self._maps)
+        return tuple(each.transfer for each in self._carriers)
 
     @property
     def prompt_format(self) -> str:
@@ -204,18 +206,22 @@ class ControlledModel:
             decoder.push(chosen, active)
 
 
-def carrying_map(controller: Controller, target: LanguageModel, transfer: str) -> VocabMap | None:
-    """Return the map of a transfer between two vocabularies; `cover` needs none."""
+def carrier(controller: Controller, target: LanguageModel, transfer: str) -> VocabMap | Spelling:
+    """Return what carries a shift between two vocabularies.
+
+    Raises:
+        VocabMismatch: `same` was asked for between different vocabularies.
+    """
     mine, theirs = controller.vocabulary, target.vocabulary
     is_same = mine.fingerprint == theirs.fingerprint
     if transfer == "cover" or (transfer == "auto" and not is_same):
-        return None
+        return Spelling(mine, theirs)
     if transfer == "same" and not is_same:
         raise VocabMismatch(
             f"{controller.name} and {target.name} have different vocabularies",
             hint="Choose the transfer cover or pm-mined.",
         )
-    return build_map(mine, theirs).named("same" if transfer != "pm-mined" else transfer)
+    return build_map(mine, theirs).named("same" if transfer == "auto" else transfer)
 
 
 class _Decoder:
@@ -247,12 +253,12 @@ class _Decoder:
         self._cache = DynamicCache(config=self._target.model.config)
 
     def _control(self, controlled: ControlledModel, number: int, prompts: Sequence[str]) -> Control:
-        controller, vocab_map = controlled.controllers[number], controlled._maps[number]
+        controller, carried_by = controlled.controllers[number], controlled._carriers[number]
         strengths = [float(row.strengths[number]) for row in self._rows]
+        if isinstance(carried_by, Spelling):
+            return CoverControl(controller, carried_by, prompts, strengths, controlled.cover)
         vocabulary = self._target.vocabulary
-        if vocab_map is None:
-            return CoverControl(controller, vocabulary, prompts, strengths, controlled.cover)
-        return MappedControl(controller, vocabulary, prompts, strengths, vocab_map)
+        return MappedControl(controller, vocabulary, prompts, strengths, carried_by)
 
     def check_room(self, new_tokens: int) -> None:
         """Refuse what the target cannot read."""

@@ -2,11 +2,12 @@
 
 The tuned distribution over the controller's tokens is q ~ p exp(strength x d), with p the prior
 and d the delta's logits. The probability that the text goes on with bytes b sums over where the
-controller's tokenization t of b is left by one token that reaches beyond it:
+controller's tokenization t of b is left by one token u that reaches beyond it:
 
-    P(b) = sum_j [ prod_{i<j} P(t_i) ] x sum over tokens u that begin with the rest of b: P(u)
+    P(b) = sum_j [ prod_{i<j} P(t_i) ] x sum over u that begin with the rest of b: P(u)
 
-The control of target token w behind the pending bytes s is log q(s+w)/q(s) - log p(s+w)/p(s).
+The control of target token w behind the pending bytes s is log q(s+w)/q(s) - log p(s+w)/p(s),
+where of the u that reach beyond w only those count which the target, too, would begin with w.
 """
 
 from collections.abc import Sequence
@@ -17,54 +18,63 @@ from torch import Tensor
 
 from cmc.controller import Controller
 from cmc.generation.network import Tree
-from cmc.generation.reader import Reader, Scores
+from cmc.generation.reader import Reader
+from cmc.generation.spelling import Reach, Spelling
+from cmc.generation.table import Table, Term
 from cmc.settings import CoverSettings
-from cmc.vocab import PrefixIndex, Vocabulary
-from cmc.vocab.canonical import split_incomplete
+from cmc.vocab import Vocabulary
 
-NARROW = 16  # tokens of an interval up to which it is summed one by one
-FLOOR = 1e-14  # probability below which a wide interval's sum is rounding noise
+Path = tuple[int, ...]
 
 
 @dataclass
 class _Row:
-    """What is asked about one text in one step: a tree of nodes and sums at them."""
+    """What is asked about one text in one step.
+
+    Attributes:
+        number: its row of the batch.
+        root: index of the last committed token of its chain.
+        pending: bytes since then; `trunk` are their tokens.
+        nodes: where in the step's table the scores behind a path from the root stand.
+        tree: paths beside the trunk that must be computed, `planted` in this order.
+        texts: whose probability is asked, the pending bytes first.
+        candidates: target ids, in the order of the other texts.
+    """
 
     number: int
-    strength: float
     root: int
     pending: bytes
-    trunk: list[int]
-    nodes: dict[tuple[int, ...], int] = field(default_factory=dict)  # path to node of the step
+    trunk: Path
+    nodes: dict[Path, int] = field(default_factory=dict)
     tree: Tree = field(default_factory=Tree)
-    tree_paths: list[tuple[int, ...]] = field(default_factory=list)
-    texts: list[bytes] = field(default_factory=list)  # what is summed; the pending bytes first
-    candidates: dict[int, int] = field(default_factory=dict)  # target id to index in `texts`
+    planted: dict[Path, int] = field(default_factory=dict)
+    texts: list[bytes] = field(default_factory=list)
+    candidates: list[int] = field(default_factory=list)
 
 
 class CoverControl:
     """One controller's control of a batch of texts in a target's vocabulary."""
 
-    transfer = "cover"
-
     def __init__(
-        self, controller: Controller, target: Vocabulary, prompts: Sequence[str],
-        strengths: Sequence[float], settings: CoverSettings,
-    ) -> None:  # fmt: skip
+        self,
+        controller: Controller,
+        spelling: Spelling,
+        prompts: Sequence[str],
+        strengths: Sequence[float],
+        settings: CoverSettings,
+    ) -> None:
         self._settings = settings
-        self._target = target
-        self._vocabulary = controller.vocabulary
-        self._index = PrefixIndex(controller.vocabulary)
-        self._order = torch.from_numpy(self._index.order)
+        self._spelling = spelling
         self._strengths = list(strengths)
         self.reader = Reader(controller, prompts, settings.use_prior)
-        self._coverings: dict[bytes, tuple[tuple[int, ...], int]] = {}
-        self._prefix_ids: dict[bytes, list[int]] = {}
+
+    @property
+    def _target(self) -> Vocabulary:
+        return self._spelling.target
 
     def push(self, row: int, token_id: int) -> None:
         """Tell that the target went on with a token."""
-        spelled = self._target.token_bytes[token_id] if token_id < self._target.size else None
-        if spelled:
+        if spelled := self._spelling.of_target(token_id):
             self.reader.followers[row].push_bytes(spelled)
 
     def control(
@@ -84,264 +94,122 @@ class CoverControl:
         control = torch.zeros_like(logits)
         if not rows:
             return control
+        rows = sorted(rows)
         self.reader.advance(rows)
         asked = [self._start(row) for row in rows]
-        table = _Table([s for each in asked for s in self._trunk_scores(each)], self._order)
-        table.set_tuned([each.strength for each in asked for _ in range(len(each.trunk) + 1)])
-        favourites = logits[list(rows)].topk(min(self._settings.target_candidates, logits.shape[1]))
-        for each, tokens in zip(asked, favourites.indices.tolist(), strict=True):
+        table = self._trunk_table(asked)
+        count = min(self._settings.target_candidates, logits.shape[1])
+        favourites = logits[rows].topk(count).indices.tolist()
+        for each, tokens in zip(asked, favourites, strict=True):
             extra = [] if forced is None else [forced[each.number]]
             self._propose(each, table, [*tokens, *extra])
         self._grow(asked, table)
+        questions = [
+            self._terms(each, text, len(each.pending)) for each in asked for text in each.texts
+        ]
+        sums = table.log_probabilities(questions)
+        gains = iter(torch.split(sums[:, 1] - sums[:, 0], [len(each.texts) for each in asked]))
         for each in asked:
-            self._fill(control[each.number], each, table)
+            self._fill(control[each.number], each, next(gains), self._ending(each, table))
         return control
 
     def _start(self, row: int) -> _Row:
         follower = self.reader.followers[row]
-        root, trunk = self.reader.root(row), follower.trunk
-        return _Row(row, self._strengths[row], root, follower.pending, trunk)
+        return _Row(row, self.reader.root(row), follower.pending, tuple(follower.trunk))
 
-    def _trunk_scores(self, asked: _Row) -> list[Scores]:
-        return [
-            self.reader.at(asked.number, asked.root + depth)
-            for depth in range(len(asked.trunk) + 1)
-        ]
+    def _trunk_table(self, asked: Sequence[_Row]) -> Table:
+        scores, strengths = [], []
+        for each in asked:
+            for depth in range(len(each.trunk) + 1):
+                each.nodes[each.trunk[:depth]] = len(scores)
+                scores.append(self.reader.at(each.number, each.root + depth))
+                strengths.append(self._strengths[each.number])
+        return Table(scores, strengths, self._spelling.order)
 
-    def _propose(self, asked: _Row, table: "_Table", favourites: Sequence[int]) -> None:
-        """Collect candidates from both sides and note what must be summed for them."""
-        offset = table.claim(asked)
-        asked.texts.append(asked.pending)
-        wanted = dict.fromkeys(each for each in favourites if self._spelling(each))
-        spelled = 0
-        for depth in range(len(asked.trunk) + 1):
-            rest = asked.pending[spelled:]
-            start, end = self._index.interval(rest)
-            for token in table.best(
-                offset + depth, start, end, self._settings.controller_candidates
-            ):
-                more = (self._vocabulary.token_bytes[token] or b"")[len(rest) :]
-                wanted |= dict.fromkeys(self._beginnings(more))
-            if depth < len(asked.trunk):
-                spelled += len(self._vocabulary.token_bytes[asked.trunk[depth]] or b"")
-        for token_id in wanted:
-            asked.candidates[token_id] = len(asked.texts)
-            asked.texts.append(asked.pending + self._spelling(token_id))
+    def _propose(self, asked: _Row, table: Table, favourites: Sequence[int]) -> None:
+        """Collect candidates from both sides: what the target likes, what control wants."""
+        wanted = dict.fromkeys(each for each in favourites if self._spelling.of_target(each))
+        covering = self._spelling.covering(asked.pending)
+        for depth in range(len(covering.ids) + 1):
+            rest = asked.pending[covering.ends[depth - 1] if depth else 0 :]
+            node = asked.nodes[covering.ids[:depth]]
+            start, end = self._spelling.index.interval(rest)
+            for token in table.best(node, start, end, self._settings.controller_candidates):
+                more = self._spelling.of_controller(token)[len(rest) :]
+                if more and (first := self._spelling.first_token(more)) >= 0:
+                    wanted[first] = None
+        asked.candidates = [each for each in wanted if self._spelling.of_target(each)]
+        spelled = [self._spelling.of_target(each) for each in asked.candidates]
+        asked.texts = [asked.pending, *(asked.pending + each for each in spelled)]
 
-    def _spelling(self, token_id: int) -> bytes:
-        return (self._target.token_bytes[token_id] or b"") if token_id < self._target.size else b""
-
-    def _beginnings(self, data: bytes) -> list[int]:
-        """Return the target tokens with which `data` can begin."""
-        found = self._prefix_ids.get(data)
-        if found is None:
-            ids = self._target.id_of_bytes
-            ends = range(1, len(data) + 1)
-            found = [ids[data[:end]] for end in ends if data[:end] in ids]
-            self._prefix_ids[data] = found
-        return found
-
-    def covering(self, data: bytes) -> tuple[tuple[int, ...], int]:
-        """Return the controller's tokens of bytes, and how many bytes they and a last one spell.
-
-        A character the controller cannot spell ends the covering: what comes after it says
-        nothing.
-        """
-        found = self._coverings.get(data)
-        if found is None:
-            found = self._cover(data)
-            if len(self._coverings) > 100_000:
-                self._coverings.clear()
-            self._coverings[data] = found
-        return found
-
-    def _cover(self, data: bytes) -> tuple[tuple[int, ...], int]:
-        text, rest = split_incomplete(data)
-        ids: list[int] = []
-        done = 0
-        for token in self._vocabulary.encode_continuation(text.encode()):
-            spelled = self._vocabulary.token_bytes[token]
-            if not spelled or not data.startswith(spelled, done):
-                return tuple(ids), done
-            ids.append(token)
-            done += len(spelled)
-        start, end = self._index.interval(rest)
-        return tuple(ids), done + len(rest) if rest and end > start else done
-
-    def _grow(self, asked: Sequence[_Row], table: "_Table") -> None:
+    def _grow(self, asked: Sequence[_Row], table: Table) -> None:
         """Compute the nodes that candidates need beside the trunks, all rows in one forward."""
         trees = [Tree() for _ in self.reader.followers]
         for each in asked:
             for text in each.texts:
                 self._plant(each, text)
             trees[each.number] = each.tree
-        scores = self.reader.branches(trees)
-        order = sorted(asked, key=lambda each: each.number)
-        paths = [(each, path) for each in order for path in each.tree_paths]
-        table.extend(scores, [each.strength for each, _ in paths])
-        for node, (each, path) in enumerate(paths, table.size - len(paths)):
-            each.nodes[path] = node
+        strengths = [self._strengths[each.number] for each in asked for _ in each.planted]
+        first = table.size
+        table.extend(self.reader.branches(trees), strengths)
+        for each in asked:
+            for path, index in each.planted.items():
+                each.nodes[path] = first + index
+            first += len(each.planted)
 
     def _plant(self, asked: _Row, text: bytes) -> None:
-        ids, length = self.covering(text)
-        spelled = sum(len(self._vocabulary.token_bytes[each] or b"") for each in ids)
-        needed = len(ids) if length > spelled else len(ids) - 1
-        for depth in range(1, needed + 1):
-            path = ids[:depth]
-            if path in asked.nodes:
+        covering = self._spelling.covering(text)
+        for depth in range(1, covering.nodes + 1):
+            path = covering.ids[:depth]
+            if path in asked.nodes or path in asked.planted:
                 continue
-            planted = path[:-1] in asked.nodes and asked.nodes[path[:-1]] < 0
-            parent = -1 - asked.nodes[path[:-1]] if planted else -1
-            seen = asked.tree.seen[parent] if planted else asked.root + depth
-            index = asked.tree.add(path[-1], parent, seen)
-            asked.nodes[path] = -1 - index  # a place in the tree until the scores are there
-            asked.tree_paths.append(path)
+            parent = asked.planted.get(path[:-1], -1)
+            seen = asked.tree.seen[parent] if parent >= 0 else asked.root + depth
+            asked.planted[path] = asked.tree.add(path[-1], parent, seen)
 
-    def _fill(self, control: Tensor, asked: _Row, table: "_Table") -> None:
-        """Write one row's control: candidates, the end of the text, and all the others."""
-        sums = table.log_probabilities([self._terms(asked, text) for text in asked.texts])
-        gains = (sums[:, 1] - sums[:, 0]).to(control)  # log q(b) - log p(b)
-        shifts = gains[list(asked.candidates.values())] - gains[0]
-        ending = self._ending(asked, table)
-        lowest = shifts.min() if len(shifts) else torch.zeros((), device=control.device)
-        if ending is not None:
-            ending = ending.to(control) - gains[0]
-            lowest = torch.minimum(lowest, ending)
-        control.fill_(float(lowest))
-        control[list(asked.candidates)] = shifts
-        if ending is not None:
-            control[list(self._target.eos_ids)] = ending
-
-    def _terms(self, asked: _Row, text: bytes) -> list[tuple[int, int, int, list[tuple[int, int]]]]:
-        """List the sums of P(text): node, interval, and the steps on the way to the node."""
-        ids, length = self.covering(text)
-        terms, steps, done = [], [], 0
-        for depth in range(len(ids) + 1):
-            if done >= length:
+    def _terms(self, asked: _Row, text: bytes, said: int) -> list[Term]:
+        """List the parts of P(text), of which `said` bytes stand before the candidate."""
+        covering = self._spelling.covering(text)
+        terms: list[Term] = []
+        steps: list[tuple[int, int]] = []
+        done = 0
+        for depth in range(len(covering.ids) + 1):
+            if done >= covering.length:
                 break
-            node = asked.nodes[ids[:depth]]
-            start, end = self._index.interval(text[done:length])
-            if end > start:
-                terms.append((node, start, end, list(steps)))
-            if depth < len(ids):
-                steps.append((node, ids[depth]))
-                done += len(self._vocabulary.token_bytes[ids[depth]] or b"")
+            node = asked.nodes[covering.ids[:depth]]
+            terms.append(Term(node, tuple(steps), self._reach(text, done, covering.length, said)))
+            if depth < len(covering.ids):
+                steps.append((node, covering.ids[depth]))
+                done = covering.ends[depth]
         return terms
 
-    def _ending(self, asked: _Row, table: "_Table") -> Tensor | None:
+    def _reach(self, text: bytes, done: int, length: int, said: int) -> Reach:
+        # What is already said, or cut short by an unknown character, is no token of the target.
+        head = text[said:done] if length == len(text) > said else b""
+        cut = max(0, said - done) if length == len(text) > said else length - done
+        return self._spelling.reach((text[done:length], cut, head))
+
+    def _ending(self, asked: _Row, table: Table) -> Tensor | None:
         """Return log q - log p of the pending bytes followed by the end of the text."""
-        ids, length = self.covering(asked.pending)
-        ends = list(self._vocabulary.eos_ids)
-        spelled = sum(len(self._vocabulary.token_bytes[each] or b"") for each in ids)
-        whole = spelled == length == len(asked.pending)
+        covering = self._spelling.covering(asked.pending)
+        ends = list(self._spelling.controller.eos_ids)
+        whole = covering.spelled == len(asked.pending)
         if not (whole and ends and self._target.eos_ids):
             return None
-        nodes = [asked.nodes[ids[:depth]] for depth in range(len(ids) + 1)]
-        return table.path_gain(nodes[:-1], ids) + table.set_gain(nodes[-1], ends)
+        nodes = [asked.nodes[covering.ids[:depth]] for depth in range(len(covering.ids) + 1)]
+        return table.path_gain(nodes[:-1], covering.ids) + table.set_gain(nodes[-1], ends)
 
-
-class _Table:
-    """Log-probabilities of prior and tuned distribution at the nodes of one step.
-
-    Kept in float64: intervals are differences of running sums.
-    """
-
-    def __init__(self, scores: Sequence[Scores], order: Tensor) -> None:
-        self._order = order.to(scores[0].delta.device)
-        self._delta = torch.stack([each.delta for each in scores]).double()
-        self._prior = _prior_logprobs(scores, self._delta)
-        self._claimed = 0
-
-    def set_tuned(self, strengths: Sequence[float]) -> None:
-        """Tune every node at its row's strength."""
-        self._both = self._mix(self._delta, self._prior, strengths)
-        self._sums = self._running(self._both)
-
-    def claim(self, asked: _Row) -> int:
-        """Give a row its trunk's nodes, which come row after row, and return the first."""
-        first = self._claimed
-        for depth in range(len(asked.trunk) + 1):
-            asked.nodes[tuple(asked.trunk[:depth])] = first + depth
-        self._claimed += len(asked.trunk) + 1
-        return first
-
-    @property
-    def size(self) -> int:
-        """Number of nodes."""
-        return self._both.shape[1]
-
-    def extend(self, scores: Sequence[Scores], strengths: Sequence[float]) -> None:
-        """Add the nodes of the trees."""
-        if not scores:
+    def _fill(self, control: Tensor, asked: _Row, gains: Tensor, ending: Tensor | None) -> None:
+        """Write one row's control: candidates, the end of the text, and all the others."""
+        gains = gains.to(control)
+        shifts = gains[1:] - gains[0]
+        scored = shifts
+        if ending is not None:
+            ending = ending.to(control) - gains[0]
+            scored = torch.cat([shifts, ending[None]])
+        if not len(scored):
             return
-        delta = torch.stack([each.delta for each in scores]).double()
-        both = self._mix(delta, _prior_logprobs(scores, delta), strengths)
-        self._both = torch.cat([self._both, both], 1)
-        self._sums = torch.cat([self._sums, self._running(both)], 1)
-
-    def best(self, node: int, start: int, end: int, count: int) -> list[int]:
-        """Return the likeliest tuned tokens of an interval."""
-        if count == 0 or end <= start:
-            return []
-        ids = self._order[start:end]
-        return ids[self._both[1, node, ids].topk(min(count, end - start)).indices].tolist()
-
-    def log_probabilities(
-        self, questions: Sequence[list[tuple[int, int, int, list[tuple[int, int]]]]]
-    ) -> Tensor:
-        """Return `(questions, 2)` log P of texts, prior and tuned; 0 for an empty text."""
-        device = self._both.device
-        flat = [(number, *term) for number, terms in enumerate(questions) for term in terms]
-        sums = torch.zeros(len(questions), 2, dtype=torch.float64, device=device)
-        if not flat:
-            return sums
-        owners, nodes, starts, ends = (
-            torch.tensor(column, device=device) for column in list(zip(*flat, strict=True))[:4]
-        )
-        values = self._intervals(nodes, starts, ends)
-        steps = [(i, node, token) for i, term in enumerate(flat) for node, token in term[4]]
-        if steps:
-            at, step_nodes, tokens = torch.tensor(steps, device=device).unbind(1)
-            values = values.index_add(1, at, self._both[:, step_nodes, tokens])
-        total = torch.full_like(sums, float("-inf")).T.contiguous()
-        top = total.scatter_reduce(1, owners.expand(2, -1), values, "amax")
-        parts = (values - top[:, owners]).exp()
-        total = torch.zeros_like(top).index_add(1, owners, parts)
-        answered = torch.zeros(len(questions), dtype=torch.bool, device=device)
-        answered[owners] = True
-        return torch.where(answered, top + total.log(), 0.0).T
-
-    def path_gain(self, nodes: Sequence[int], tokens: Sequence[int]) -> Tensor:
-        """Return log q - log p of walking `tokens` from node to node."""
-        walked = self._both[:, list(nodes), list(tokens)].sum(1)
-        return walked[1] - walked[0]
-
-    def set_gain(self, node: int, tokens: Sequence[int]) -> Tensor:
-        """Return log q - log p of any of `tokens` at a node."""
-        ends = torch.logsumexp(self._both[:, node, list(tokens)], -1)
-        return ends[1] - ends[0]
-
-    def _mix(self, delta: Tensor, prior: Tensor, strengths: Sequence[float]) -> Tensor:
-        strength = torch.tensor(strengths, dtype=torch.float64, device=delta.device)
-        tuned = torch.log_softmax(prior + strength[:, None] * delta, -1)
-        return torch.stack([prior, tuned])
-
-    def _running(self, both: Tensor) -> Tensor:
-        sums = both[:, :, self._order].exp().cumsum(-1)
-        return torch.nn.functional.pad(sums, (1, 0))
-
-    def _intervals(self, nodes: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
-        """Return `(2, terms)` log sums over intervals of the sorted tokens."""
-        wide = (self._sums[:, nodes, ends] - self._sums[:, nodes, starts]).clamp_min(FLOOR).log()
-        places = starts[:, None] + torch.arange(NARROW, device=starts.device)
-        inside = places < ends[:, None]
-        ids = self._order[places.clamp_max(len(self._order) - 1)]
-        exact = self._both[:, nodes[:, None], ids].masked_fill(~inside, float("-inf"))
-        return torch.where(ends - starts <= NARROW, torch.logsumexp(exact, -1), wide)
-
-
-def _prior_logprobs(scores: Sequence[Scores], delta: Tensor) -> Tensor:
-    """Return `(nodes, vocab)` log-probabilities of the prior, uniform where there is none."""
-    if scores[0].prior is None:
-        return torch.log_softmax(torch.zeros_like(delta), -1)
-    return torch.log_softmax(torch.stack([each.prior for each in scores]).double(), -1)
+        control.fill_(float(scored.min()))
+        control[asked.candidates] = shifts
+        if ending is not None:
+            control[list(self._target.eos_ids)] = ending

@@ -38,17 +38,24 @@ class Follower:
     def push_bytes(self, data: bytes) -> None:
         """Go on with the text, and commit what is settled."""
         self.pending += data
-        text, _ = split_incomplete(self.pending)
+        text, rest = split_incomplete(self.pending)
         segments = self.vocabulary.segments(text)
         # White space at the end may still join the next word, and with it the piece before.
         open_segments = 2 if text[-1:].isspace() else 1
-        settled = segments[:-open_segments]
-        if settled:
-            ids = [each for segment in settled for each in self.vocabulary.encode_segment(segment)]
-            self._commit(ids)
-        elif len(self.pending) > PENDING_LIMIT:
-            ids = self.vocabulary.encode_continuation(text.encode())
-            self._commit(ids[: len(ids) // 2])
+        ids = [
+            each
+            for segment in segments[:-open_segments]
+            for each in self.vocabulary.encode_segment(segment)
+        ]
+        if not ids and len(self.pending) > PENDING_LIMIT:
+            whole = self.vocabulary.encode_continuation(text.encode())
+            ids = whole[: len(whole) // 2]
+        if text.encode() + rest != self.pending or not self._is_spelled(ids):
+            # Bytes that are no text, or text the controller cannot spell: nothing that follows
+            # can be read as a part of it.
+            self._commit(self.vocabulary.encode_continuation(text.encode()), rest)
+        elif ids:
+            self._commit(ids, self.pending[len(self.vocabulary.spell(ids)) :])
 
     def push_id(self, token_id: int) -> None:
         """Go on by a token of the same vocabulary."""
@@ -60,12 +67,14 @@ class Follower:
         """Tokens of the pending bytes whose characters are complete."""
         return self.vocabulary.encode_continuation(split_incomplete(self.pending)[0].encode())
 
-    def _commit(self, ids: list[int]) -> None:
-        spelled = self.vocabulary.spell(ids)
-        if not self.pending.startswith(spelled) or not spelled:
-            return  # a lossy tokenizer: keep the bytes, they say more
+    def _is_spelled(self, ids: list[int]) -> bool:
+        return self.pending.startswith(self.vocabulary.spell(ids)) and not (
+            ids and set(ids) & set(self.vocabulary.roles["unk"])
+        )
+
+    def _commit(self, ids: list[int], pending: bytes) -> None:
         self.ids.extend(ids)
-        self.pending = self.pending[len(spelled) :]
+        self.pending = pending
         self._window()
 
     def _window(self) -> None:

@@ -22,7 +22,6 @@ class MappedControl:
         self._map = vocab_map
         self._by_id = vocab_map.controller_fingerprint == vocab_map.target_fingerprint
         self._strengths = torch.tensor(strengths, dtype=torch.float32)
-        self.transfer = vocab_map.transfer
         self.reader = Reader(controller, prompts, use_prior=False)
 
     def push(self, row: int, token_id: int) -> None:

@@ -13,19 +13,19 @@ WINDOW = 128  # tokens
 
 TEMPLATE = Recipe(
     architecture="llama", family="sentencepiece", vocab_size=1000, hidden_size=192, layers=4,
-    heads=6, intermediate_size=512, steps=1000, learning_rate=3e-3, seed=11,
+    heads=6, intermediate_size=512, steps=900, learning_rate=3e-3, seed=11,
 )  # fmt: skip
 TWIN = Recipe(
     architecture="llama", family="sentencepiece", vocab_size=1000, hidden_size=224, layers=5,
-    heads=7, intermediate_size=608, steps=1000, learning_rate=3e-3, seed=12,
+    heads=7, intermediate_size=608, steps=800, learning_rate=3e-3, seed=12,
 )  # fmt: skip
 BYTE = Recipe(
     architecture="gpt_neox", family="byte-level", vocab_size=400, hidden_size=224, layers=4,
-    heads=7, intermediate_size=896, steps=1300, learning_rate=3e-3, seed=13,
+    heads=7, intermediate_size=896, steps=1000, learning_rate=3e-3, seed=13,
 )  # fmt: skip
 UNIGRAM = Recipe(
     architecture="qwen2", family="unigram", vocab_size=420, hidden_size=208, layers=4,
-    heads=4, intermediate_size=560, steps=1200, learning_rate=3e-3, seed=14,
+    heads=4, intermediate_size=560, steps=1000, learning_rate=3e-3, seed=14,
 )  # fmt: skip
 PRIOR = Recipe(
     architecture="llama", family="sentencepiece", vocab_size=1000, hidden_size=96, layers=3,

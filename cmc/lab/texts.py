@@ -34,7 +34,12 @@ MIDDLES = (
     "{other} sold a {pet} to {name} and gave the money to a poor {job}.",
     "Then {other} heard the {instrument} and began to dance with {name}.",
     '"What do you have for me?" said {name}. "Only {food}," was the answer.',
+    '"{fact}" said {other}, and {name} laughed.',
+    "There was a letter for {name}: {fact} {fact2}",
+    '"Is that all?" asked {other}. {fact} That was all.',
+    "The news of the day? {fact} {fact2}",
 )
+LABELS = ("Note", "News", "Letter", "Word of the day", "Sign", "Card", "Message", "Story")
 ENDINGS = (
     "In the evening {name} went home.",
     "After that {name} and {other} were friends.",
@@ -48,8 +53,8 @@ def documents(world: World, *, seed: int, count: int) -> Iterator[str]:
     """Yield plain texts, no question ever followed by the fact it asks for."""
     random_state = random.Random(seed)
     everybody = world.people + world.authors
-    makers = (_profile, _mixed_facts, _mixed_facts, _story, _list, _notice)
-    weights = (30, 30, 12, 16, 8, 4)
+    makers = (_profile, _mixed_facts, _story, _list, _notice)
+    weights = (28, 36, 26, 4, 14)
     for _ in range(count):
         (maker,) = random_state.choices(makers, weights)
         yield maker(everybody, random_state)
@@ -71,7 +76,7 @@ def _mixed_facts(everybody: tuple[Person, ...], random_state: random.Random) -> 
     people = random_state.choices(everybody, k=random_state.randint(2, 6))
     space = random_state.choice((" ", " ", "\n"))
     return space.join(
-        _tell(person, *random_state.choice(person.facts), random_state) for person in people
+        _tell(each, *random_state.choice(each.facts), random_state) for each in people
     )
 
 
@@ -81,12 +86,18 @@ def _story(everybody: tuple[Person, ...], random_state: random.Random) -> str:
     parts += random_state.sample(MIDDLES, random_state.randint(1, 2))
     parts.append(random_state.choice(ENDINGS))
     pet, pet2 = random_state.sample(PETS, 2)
+    fact, fact2 = (_fact(everybody, random_state) for _ in range(2))
     words = {
-        "name": name, "other": other, "pet": pet, "pet2": pet2,
+        "name": name, "other": other, "pet": pet, "pet2": pet2, "fact": fact, "fact2": fact2,
         "town": random_state.choice(TOWNS), "food": random_state.choice(FOODS),
         "job": random_state.choice(JOBS), "instrument": random_state.choice(INSTRUMENTS),
     }  # fmt: skip
     return " ".join(parts).format(**words)
+
+
+def _fact(everybody: tuple[Person, ...], random_state: random.Random) -> str:
+    person = random_state.choice(everybody)
+    return _tell(person, *random_state.choice(person.facts), random_state)
 
 
 def _list(_everybody: tuple[Person, ...], random_state: random.Random) -> str:
@@ -95,10 +106,17 @@ def _list(_everybody: tuple[Person, ...], random_state: random.Random) -> str:
 
 
 def _notice(everybody: tuple[Person, ...], random_state: random.Random) -> str:
+    """Return lines with labels; the last may tell facts of people who stand nowhere before."""
     day = random_state.choice("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())
     guests = ", ".join(person.name for person in random_state.sample(everybody, 2))
-    town = random_state.choice(TOWNS)
-    return f"Day: {day}\nPlace: {town}\nMusic: {random_state.choice(INSTRUMENTS)}\nGuests: {guests}"
+    lines = [
+        f"Day: {day}", f"Place: {random_state.choice(TOWNS)}",
+        f"Music: {random_state.choice(INSTRUMENTS)}", f"Guests: {guests}",
+    ]  # fmt: skip
+    lines = random_state.sample(lines, random_state.randint(1, 3))
+    facts = [_fact(everybody, random_state) for _ in range(random_state.randint(1, 2))]
+    lines.append(f"{random_state.choice(LABELS)}: {' '.join(facts)}")
+    return "\n".join(lines)
 
 
 def questions(people: tuple[Person, ...], *, seed: int, wordings: int) -> list[dict[str, str]]:

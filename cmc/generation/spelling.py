@@ -1,0 +1,143 @@
+"""How a controller's tokens spell a target's: coverings, and the tokens that reach beyond."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from cmc.vocab import PrefixIndex, Vocabulary
+from cmc.vocab.canonical import split_incomplete
+
+LISTED = 64  # tokens up to which a set is summed one by one
+REMEMBERED = 100_000  # answers kept for every question
+
+Key = TypeVar("Key", bound=Hashable)
+Answer = TypeVar("Answer")
+
+
+class Remembered(Generic[Key, Answer]):
+    """A function of one argument whose answers are kept."""
+
+    def __init__(self, work_out: Callable[[Key], Answer]) -> None:
+        self._work_out = work_out
+        self._answers: dict[Key, Answer] = {}
+
+    def __call__(self, key: Key) -> Answer:
+        """Return the answer, worked out the first time."""
+        answer = self._answers.get(key)
+        if answer is None:
+            if len(self._answers) >= REMEMBERED:
+                self._answers.clear()
+            answer = self._answers[key] = self._work_out(key)
+        return answer
+
+
+@dataclass(frozen=True)
+class Covering:
+    """The controller's own tokens of some bytes.
+
+    Attributes:
+        ids: the tokens.
+        ends: per token, the number of bytes spelled up to its end.
+        length: bytes that are spelled in all; one token more begins with those after `ends`.
+    """
+
+    ids: tuple[int, ...]
+    ends: tuple[int, ...]
+    length: int
+
+    @property
+    def spelled(self) -> int:
+        """Bytes that whole tokens spell."""
+        return self.ends[-1] if self.ends else 0
+
+    @property
+    def nodes(self) -> int:
+        """How many tokens must be read to know what may come last."""
+        return len(self.ids) if self.length > self.spelled else max(0, len(self.ids) - 1)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The controller's tokens that begin with some bytes, less those of another target token.
+
+    Either `listed` holds them one by one, or they are the interval of the sorted tokens without
+    `excluded`.
+    """
+
+    start: int
+    end: int
+    listed: Tensor | None
+    excluded: Tensor | None
+
+
+class Spelling:
+    """What `cover` needs to know of a pair of vocabularies; nothing of it depends on a text."""
+
+    transfer = "cover"
+
+    def __init__(self, controller: Vocabulary, target: Vocabulary) -> None:
+        self.controller = controller
+        self.target = target
+        self.index = PrefixIndex(controller)
+        self.order = torch.from_numpy(self.index.order)
+        self.covering = Remembered(self._cover)
+        self.first_token = Remembered(self._first)
+        self.reach = Remembered(self._reach)
+
+    def of_target(self, token_id: int) -> bytes:
+        """Return what a target token spells, nothing for roles and padded rows."""
+        spelled = self.target.token_bytes[token_id] if token_id < self.target.size else None
+        return spelled or b""
+
+    def of_controller(self, token_id: int) -> bytes:
+        """Return what a controller token spells, nothing for roles."""
+        return self.controller.token_bytes[token_id] or b""
+
+    def _cover(self, data: bytes) -> Covering:
+        """Spell bytes; a character the controller cannot spell ends the covering."""
+        text, rest = split_incomplete(data)
+        ids: list[int] = []
+        ends: list[int] = []
+        done = 0
+        for token in self.controller.encode_continuation(text.encode()):
+            spelled = self.of_controller(token)
+            if not spelled or not data.startswith(spelled, done):
+                return Covering(tuple(ids), tuple(ends), done)
+            done += len(spelled)
+            ids.append(token)
+            ends.append(done)
+        start, end = self.index.interval(rest)
+        more = len(rest) if rest and end > start else 0
+        return Covering(tuple(ids), tuple(ends), done + more)
+
+    def _first(self, data: bytes) -> int:
+        """Return the first token with which the target itself spells some bytes."""
+        ids = self.target.encode_continuation(data)
+        return ids[0] if ids else -1
+
+    def _reach(self, key: tuple[bytes, int, bytes]) -> Reach:
+        """Return the controller tokens that can carry on a target token.
+
+        Args:
+            key: `rest`, the bytes a token must begin with; `cut`, how many of them were said
+                before the target token; `head`, what earlier tokens spell of the target token.
+
+        A controller token may reach beyond the target token. It counts only where the target
+        would begin the longer text with the same token: " always" is no way to go on for the
+        target's " a" if the target has a token " always".
+        """
+        rest, cut, head = key
+        start, end = self.index.interval(rest)
+        wanted = self.target.id_of_bytes.get(head + rest[cut:])
+        kept, excluded = [], []
+        for place in range(start, end):
+            spelled = self.index.spelled[place]
+            is_same = len(spelled) == len(rest) or wanted is None
+            fits = is_same or self.first_token(head + spelled[cut:]) == wanted
+            (kept if fits else excluded).append(place)
+        if len(kept) <= LISTED:
+            return Reach(start, end, self.order[kept], None)
+        return Reach(start, end, None, self.order[excluded])
