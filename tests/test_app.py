@@ -63,7 +63,7 @@ def test_only_the_actions_of_the_app_are_public_and_each_is_described(demo):
     assert set(api) == PUBLIC
     assert all(endpoint["description"] for endpoint in api.values())
     names = [each["parameter_name"] for each in api["/generate"]["parameters"]]
-    assert names[:4] == ["prompt", "target", "controller", "strength"]
+    assert names[:5] == ["prompt", "target", "controller", "transfer", "strength"]
 
 
 def test_every_input_has_a_label(demo):
@@ -113,7 +113,7 @@ def test_strength_zero_is_shown_to_be_the_base(client):
     ],
 )
 def test_bad_input_is_one_sentence_and_no_traceback(client, wrong, sentence):
-    with pytest.raises(Exception, match=".") as caught:
+    with pytest.raises(Exception, match=r"\w") as caught:
         client.predict(**({"prompt": "Hello"} | wrong), api_name="/generate")
     assert sentence in str(caught.value)
     assert "Traceback" not in str(caught.value)
@@ -151,7 +151,8 @@ def test_the_map_shows_hostile_text_as_text(client):
     [
         ({}, {}, 0),
         ({"tab": "train", "strength": "1.25"}, {"tab": "train", "strength": 1.25}, 0),
-        ({"tab": "nowhere", "prompt": "Hi", "target": "lab:byte"}, {"prompt": "Hi", "target": "lab:byte"}, 0),
+        ({"tab": "nowhere", "prompt": "Hi"}, {"prompt": "Hi"}, 0),
+        ({"target": "lab:byte"}, {"target": "lab:byte"}, 0),
         ({"strength": "abc"}, {}, 1),
         ({"strength": "nan"}, {}, 1),
         ({"strength": str(STRENGTH_RANGE[1] + 1)}, {}, 1),
@@ -209,8 +210,14 @@ def test_speed_is_that_of_the_last_steps():
 
 @pytest.mark.parametrize(
     ("data", "text"),
-    [(b" a\n", "·a⏎"), (b"\xe2\x82", "<E2><82>"), (b"\x07", "<U+0007>"), (None, ""), ("é".encode(), "é")],
-)  # fmt: skip
+    [
+        (b" a\n", "·a⏎"),
+        (b"\xe2\x82", "<E2><82>"),
+        (b"\x07", "<U+0007>"),
+        (None, ""),
+        ("é".encode(), "é"),
+    ],
+)
 def test_white_space_and_broken_bytes_are_visible(data, text):
     assert tokens.visible(data) == text
 

@@ -66,7 +66,7 @@ def test_space_settings_are_complete_and_hold_no_secret():
     assert (ROOT / space["zerogpu"]["requirements"]).is_file()
 
 
-def test_requirements_resolve_with_what_a_space_adds(tmp_path):
+def test_requirements_resolve_with_what_a_space_adds():
     version = front_matter()["sdk_version"]
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet"]
     command += ["--disable-pip-version-check", "--retries", "1", "-r", "requirements.txt"]

@@ -1,6 +1,7 @@
-"""What all tabs share: side by side from one batch, names that are offered, training that is not."""
+"""What all tabs share: side by side from one batch, and what strangers may name."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from conftest import tiny_controller, tiny_target
@@ -54,7 +55,7 @@ def test_control_changes_the_text_and_leaves_the_base(workspace):
 def test_texts_only_grow_and_the_last_is_marked_even_at_the_limit_of_tokens(workspace):
     shown = list(workspace.stream_side_by_side(request()))
     assert [each.is_finished for each in shown] == [False] * (len(shown) - 1) + [True]
-    for earlier, later in zip(shown, shown[1:], strict=False):
+    for earlier, later in pairwise(shown):
         assert later.controlled.startswith(earlier.controlled)
         assert later.controlled_tokens >= earlier.controlled_tokens
 

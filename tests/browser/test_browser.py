@@ -68,7 +68,7 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, address):
+def page(browser):
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_default_timeout(ANSWER_MS)
     failures: list[str] = []
@@ -121,6 +121,24 @@ def test_the_slider_works_by_keyboard_and_strength_zero_is_the_base(page, addres
     )
     base = page.locator("#base-text textarea").input_value()
     assert page.locator("#controlled-text textarea").input_value() == base
+
+
+def test_stop_keeps_the_text(page, address):
+    open_tab(page, address, "generate", strength="0", prompt="Tell+me+a+story.")
+    page.click("#details button")
+    page.locator("#tokens input[type=number]").fill("200")
+    page.locator("#tokens input[type=number]").blur()
+    page.locator("#temperature input[type=number]").fill("2")
+    page.locator("#temperature input[type=number]").blur()
+    page.click("#generate")
+    text = page.locator("#base-text textarea")
+    expect(text).to_have_value(re.compile(r"\S"), timeout=ANSWER_MS)
+    page.click("#generate-stop")
+    page.wait_for_timeout(700)
+    kept = text.input_value()
+    assert kept
+    page.wait_for_timeout(700)
+    assert text.input_value() == kept
 
 
 def test_bad_input_is_a_toast_and_nothing_is_lost(page, address):

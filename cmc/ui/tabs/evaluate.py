@@ -42,7 +42,7 @@ class EvaluateChoices:
     targets: list[str] = field(default_factory=list)
     transfers: list[str] = field(default_factory=list)
     strength: float = TransferRequest.strength
-    questions: float = 100
+    questions: float = 50
 
     def request(self) -> TransferRequest:
         """Return what to evaluate."""
@@ -193,8 +193,8 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
             low, high, 1.0, step=0.05, label="Strength", elem_id="evaluate-strength"
         ),
         "questions": gr.Slider(
-            10, 400, 100, step=10, label="Questions", info="Held out: never trained on.",
-            elem_id="evaluate-questions",
+            10, 400, EvaluateChoices.questions, step=10, label="Questions",
+            info="Held out: never trained on.", elem_id="evaluate-questions",
         ),
     }  # fmt: skip
 

@@ -23,7 +23,7 @@ from cmc.workspace import SideBySide, Workspace
 NO_CONTROLLER = ""
 UPDATES_PER_SECOND = 15  # a browser keeps up with about 170; more only costs time
 TEXT = {
-    "transfer": "How the shift reaches another vocabulary; auto chooses.",
+    "transfer": "How the shift reaches another vocabulary.",
     "empty": "Press Generate: both panes come from one batch, side by side.",
 }
 
@@ -118,6 +118,9 @@ def _steering(workspace: Workspace) -> tuple[dict[str, Any], dict[str, gr.Slider
         allow_custom_value=is_open,
         elem_id="controller",
     )
+    fields["transfer"] = gr.Dropdown(
+        list(TRANSFERS), value="auto", label="Transfer", info=TEXT["transfer"], elem_id="transfer"
+    )
     sliders["strength"], fields["strength"] = strength_dial("strength", "Strength")
     with gr.Accordion("Second controller", open=False, elem_id="second"):
         fields["second_controller"] = gr.Dropdown(
@@ -130,22 +133,15 @@ def _steering(workspace: Workspace) -> tuple[dict[str, Any], dict[str, gr.Slider
         sliders["second_strength"], fields["second_strength"] = strength_dial(
             "second-strength", "Its strength"
         )
-    with gr.Accordion("Details", open=False, elem_id="details"):
-        fields |= _details()
+    with gr.Accordion("Sampling", open=False, elem_id="details"):
+        fields |= _sampling()
     return fields, sliders
 
 
-def _details() -> dict[str, Any]:
-    """Lay out transfer and sampling."""
+def _sampling() -> dict[str, Any]:
+    """Lay out how tokens are drawn; every default comes from `Sampling`."""
     default = Sampling()
     return {
-        "transfer": gr.Dropdown(
-            list(TRANSFERS),
-            value="auto",
-            label="Transfer",
-            info=TEXT["transfer"],
-            elem_id="transfer",
-        ),
         "max_new_tokens": gr.Slider(
             1, 512, default.max_new_tokens, step=1, label="Most new tokens", elem_id="tokens"
         ),
