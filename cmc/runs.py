@@ -1,5 +1,6 @@
 """Runs on disk: create, list, follow, stop, resume."""
 
+import itertools
 import os
 import re
 import shutil
@@ -119,13 +120,36 @@ def start_training(settings: TrainSettings, home: Path | None = None) -> Run:
     Raises:
         RunError: the name is not safe as a folder's name.
     """
-    _check_name(settings.name)
-    folder = _new_folder(_runs_folder(home), settings.name)
+    folder = new_folder(settings.name, home)
     settings = replace(with_absolute_paths(settings), name=folder.name)
     write_json(folder / SETTINGS, as_plain(settings))
     run = Run(folder)
     _spawn(run, settings.max_steps)
     return run
+
+
+def new_folder(name: str, home: Path | None = None) -> Path:
+    """Make a folder for a run of this name, with a number behind it where the name is taken.
+
+    Raises:
+        RunError: the name is not safe as a folder's name, or no folder can be made.
+    """
+    _check_name(name)
+    runs = _runs_folder(home)
+    for number in itertools.count(1):
+        suffix = f"-{number}" if number > 1 else ""
+        folder = runs / (name[: 64 - len(suffix)] + suffix)
+        try:
+            runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(mode=0o700)
+            break
+        except OSError as error:
+            if not folder.exists():
+                raise RunError(
+                    f"no run can be made in {runs} ({error.strerror})",
+                    hint="Make room there, or set CMC_HOME to another folder.",
+                ) from error
+    return folder
 
 
 def resume(run: Run) -> Run:
@@ -215,25 +239,6 @@ def _check_name(name: str) -> None:
 
 def _runs_folder(home: Path | None) -> Path:
     return (home or settings_module.home()) / "runs"
-
-
-def _new_folder(runs: Path, name: str) -> Path:
-    """Make a folder of this name, with a number behind it where the name is taken."""
-    runs.mkdir(parents=True, exist_ok=True, mode=0o700)
-    number = 1
-    while True:
-        suffix = f"-{number}" if number > 1 else ""
-        folder = runs / (name[: 64 - len(suffix)] + suffix)
-        try:
-            folder.mkdir(mode=0o700)
-            return folder
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise RunError(
-                f"no run can be made in {runs} ({error.strerror})",
-                hint="Make room there, or set CMC_HOME to another folder.",
-            ) from error
 
 
 def _spawn(run: Run, steps: int) -> None:

@@ -148,6 +148,14 @@ def test_names_that_are_not_safe_are_refused(home, name):
     assert not (home / "runs").exists()
 
 
+def test_where_no_folder_can_be_made_the_place_is_named(tmp_path):
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    with pytest.raises(RunError) as caught:
+        runs.new_folder("a", tmp_path)
+    assert f"no run can be made in {tmp_path / 'runs'}" in str(caught.value)
+    assert "CMC_HOME" in caught.value.hint
+
+
 def test_a_run_that_is_not_there_is_told_with_those_that_are(home):
     finished(home)
     with pytest.raises(RunError) as caught:

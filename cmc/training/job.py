@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
 
 from cmc.controller import Controller, load_controller, random_controller
 from cmc.data import fingerprint_records, read_records
@@ -48,7 +48,8 @@ def run_training(settings: TrainSettings, folder: Path) -> Iterator[TrainRecord]
         CmcError: of any kind; `status.json` says so too.
     """
     settings = with_absolute_paths(settings)
-    is_main = PartialState().is_main_process
+    # An Accelerator, not only its state: it also finds processes that share CPUs.
+    is_main = Accelerator(device_placement=False).is_main_process
     if is_main:
         folder.mkdir(parents=True, exist_ok=True)
     with lock_held(folder) if is_main else contextlib.nullcontext(), StopSignals() as stop:
