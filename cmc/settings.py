@@ -40,7 +40,8 @@ def checked_number(name: str, value: Any, low: float, high: float) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise SettingError(
-            f'{name} is "{value}", which is no number', hint=f"Give a number from {low:g} to {high:g}."
+            f'{name} is "{value}", which is no number',
+            hint=f"Give a number from {low:g} to {high:g}.",
         ) from None
     if not math.isfinite(number) or not low <= number <= high:
         raise SettingError(
@@ -66,7 +67,9 @@ def _check_numbers(request: Any, ranges: Mapping[str, tuple[float, float]]) -> N
         number = checked_number(name.replace("_", " "), getattr(request, name), low, high)
         whole = isinstance(type(request).__dataclass_fields__[name].default, int)
         if whole and number != int(number):
-            raise SettingError(f"{name.replace('_', ' ')} is {number:g}", hint="Give a whole number.")
+            raise SettingError(
+                f"{name.replace('_', ' ')} is {number:g}", hint="Give a whole number."
+            )
         object.__setattr__(request, name, int(number) if whole else number)
 
 
@@ -112,8 +115,8 @@ class TrainSettings:
     prompt_format: str = "alpaca"
     name: str = "controller"
     max_steps: int = 400
-    batch_size: int = 32
-    learning_rate: float = 2e-3
+    batch_size: int = 16
+    learning_rate: float = 4e-3
     warmup_fraction: float = 0.05
     weight_decay: float = 0.01
     beta: float = 0.5  # `npo` only: how far below the template a forgotten answer is pushed
