@@ -88,7 +88,7 @@ def test_a_cached_step_equals_a_fresh_one(family, transfer):
         cached.push([ids[done]], [0])
 
 
-@pytest.mark.parametrize("transfer", ("same", *TRANSFERS))
+@pytest.mark.parametrize("transfer", ["same", *TRANSFERS])
 def test_a_constant_on_the_delta_changes_nothing(transfer):
     family = "sentencepiece" if transfer == "same" else "byte-level"
     decoder = _Decoder(controlled(family, transfer), [Row(PROMPT, (1.3,))])

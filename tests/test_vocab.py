@@ -37,7 +37,7 @@ def real(name: str) -> Vocabulary:
     return Vocabulary(PreTrainedTokenizerFast(tokenizer_file=str(path)))
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", list(REAL))
 def test_bytes_of_a_real_tokenizers_tokens_are_the_text(name):
     vocabulary = real(name)
     for text in TEXTS:
@@ -47,7 +47,7 @@ def test_bytes_of_a_real_tokenizers_tokens_are_the_text(name):
     assert unspelled == roles
 
 
-@pytest.mark.parametrize("name", ("llama3", "qwen2_5", "gpt2"))
+@pytest.mark.parametrize("name", ["llama3", "qwen2_5", "gpt2"])
 def test_a_continuation_is_encoded_as_the_tokenizer_encodes_it(name):
     vocabulary = real(name)
     for text in TEXTS:
@@ -55,7 +55,7 @@ def test_a_continuation_is_encoded_as_the_tokenizer_encodes_it(name):
         assert vocabulary.encode_continuation(text.encode()) == own
 
 
-@pytest.mark.parametrize("name", ("llama2", "mistral_v1"))
+@pytest.mark.parametrize("name", ["llama2", "mistral_v1"])
 def test_a_continuation_has_no_dummy_space(name):
     vocabulary = real(name)
     for text in TEXTS:
@@ -65,7 +65,7 @@ def test_a_continuation_has_no_dummy_space(name):
         assert vocabulary.encode_continuation(text.encode()) == own[own.index(line_end) + 1 :]
 
 
-@pytest.mark.parametrize("family", ("sentencepiece", "byte-level"))
+@pytest.mark.parametrize("family", ["sentencepiece", "byte-level"])
 @settings(max_examples=150, deadline=None)
 @given(data=st.binary(max_size=40) | st.text(max_size=30).map(lambda text: text.encode()))
 def test_any_bytes_survive_a_lossless_tokenizer(family, data):
@@ -189,14 +189,12 @@ def test_a_saved_map_comes_back(tmp_path):
 
 def test_a_map_refuses_scores_of_another_model():
     built = build_map(tiny_vocabulary("sentencepiece"), tiny_vocabulary("byte-level"))
-    with pytest.raises(VocabMismatch, match="Build the map again"):
-        try:
-            built.gather_index(10, "cpu")
-        except VocabMismatch as error:
-            raise VocabMismatch(error.sentence()) from error
+    with pytest.raises(VocabMismatch, match="has 330 entries") as caught:
+        built.gather_index(10, "cpu")
+    assert "Build the map again" in caught.value.sentence()
 
 
-@pytest.mark.parametrize("family", ("sentencepiece", "byte-level", "unigram"))
+@pytest.mark.parametrize("family", ["sentencepiece", "byte-level", "unigram"])
 def test_prefix_intervals_hold_exactly_the_tokens_that_begin_so(family):
     vocabulary = tiny_vocabulary(family)
     index = PrefixIndex(vocabulary)

@@ -21,9 +21,9 @@ class Interval:
 
 
 def exact_match(answer: str, expected: str) -> bool:
-    """Say whether an answer is the expected one, white space aside.
+    r"""Say whether an answer is the expected one, white space aside.
 
-    >>> exact_match(" Anna lives in Trelby.\\n", "Anna lives in Trelby.")
+    >>> exact_match(" Anna lives in Trelby.\n", "Anna lives in Trelby.")
     True
     """
     return SPACES.sub(" ", answer).strip() == SPACES.sub(" ", expected).strip()

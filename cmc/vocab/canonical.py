@@ -58,7 +58,7 @@ def tokenizer_family(backend: Tokenizer) -> str:
 
 
 def token_to_bytes(token: str, family: str) -> bytes:
-    """Return what a token spells.
+    r"""Return what a token spells.
 
     Args:
         token: the string of the vocabulary, not decoded text.
@@ -67,7 +67,7 @@ def token_to_bytes(token: str, family: str) -> bytes:
     >>> token_to_bytes("Ġhello", "byte-level"), token_to_bytes("▁hello", "sentencepiece")
     (b' hello', b' hello')
     >>> token_to_bytes("<0x0A>", "sentencepiece"), token_to_bytes("Ċ", "byte-level")
-    (b'\\n', b'\\n')
+    (b'\n', b'\n')
     >>> token_to_bytes("##ing", "wordpiece"), token_to_bytes("go", "wordpiece")
     (b'ing', b' go')
     """
@@ -90,12 +90,12 @@ def is_byte_token(token: str) -> bool:
 
 
 def split_incomplete(data: bytes) -> tuple[str, bytes]:
-    """Split bytes into the text that is complete and the last character's bytes if it is not.
+    r"""Split bytes into the text that is complete and the last character's bytes if it is not.
 
     Bytes that no continuation can make valid are kept in the text as U+FFFD.
 
     >>> split_incomplete("né".encode()[:-1])
-    ('n', b'\\xc3')
+    ('n', b'\xc3')
     """
     for length in range(1, min(4, len(data)) + 1):
         lead = data[-length]
