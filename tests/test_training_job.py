@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,6 +124,19 @@ def test_a_stop_keeps_a_usable_controller_and_resume_ends_as_if_uninterrupted(
     assert [each["loss"] for each in stored] == [each.loss for each in expected]
     assert read(tmp_path / "run" / "status.json")["state"] == "finished"
     assert torch.equal(weights_in(tmp_path / "run"), weights_in(tmp_path / "whole"))
+
+
+def test_records_past_the_last_checkpoint_of_a_killed_run_come_once(tmp_path, template):
+    settings = settings_in(tmp_path, template, save_every=2)
+    training = run_training(settings, tmp_path / "run")
+    expected = list(itertools.islice(training, 3))
+    shutil.copytree(tmp_path / "run", tmp_path / "killed")  # as it lies there at step 3
+    training.close()
+    again = list(run_training(settings, tmp_path / "killed"))
+    assert [each.step for each in again] == [3, 4, 5, 6]
+    stored = read_lines(tmp_path / "killed" / "records.jsonl")
+    assert [each["step"] for each in stored] == [1, 2, 3, 4, 5, 6]
+    assert [each["loss"] for each in stored[:3]] == [each.loss for each in expected]
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_last_good_controller(
