@@ -119,7 +119,7 @@ def kind_shares(shares: Mapping[str, Mapping[str, float]]) -> go.Figure:
                 hovertemplate="%{y}: %{x:.1f} % " + kind + "<extra></extra>",
             )
     figure.update_xaxes(range=[0, 101], ticksuffix=" %", dtick=20)
-    figure.update_layout(legend_traceorder="normal", margin_l=8)
+    figure.update_layout(legend_traceorder="normal", margin_l=8, margin_r=36)
     return figure.update_layout(barmode="stack", bargap=0.4)
 
 

@@ -12,7 +12,13 @@ from cmc.evaluation import Answer, TransferProgress
 from cmc.settings import STRENGTH_RANGE, lab_folder
 from cmc.ui import sentences, tokens
 from cmc.ui.layout import build_app, launch_arguments, read_link
-from cmc.ui.tabs.evaluate import answer_table, progress_line, report_table, written_files
+from cmc.ui.tabs.evaluate import (
+    answer_table,
+    progress_line,
+    report_table,
+    shown_report,
+    written_files,
+)
 from cmc.ui.tabs.generate import GenerateChoices
 from cmc.ui.tabs.train import TrainChoices
 from cmc.workspace import SideBySide, Workspace
@@ -247,6 +253,26 @@ def test_a_report_is_shown_with_its_template_and_written_twice():
     as_csv, as_json = written_files(REPORT)
     assert "'=lab:x" in as_csv.read_text(encoding="utf-8")
     assert json.loads(as_json.read_text(encoding="utf-8")) == REPORT
+
+
+def test_the_chart_marks_what_fine_tuning_reaches():
+    about = {"lab:byte": {"finetuned_score": 0.44}}
+    chart = shown_report(REPORT, "Done.", about)[1]
+    mark = next(trace for trace in chart.data if trace.name == "target fine-tuned")
+    assert (list(mark.x), list(mark.y)) == (["lab:byte"], [0.44])
+
+
+def test_no_report_is_explained():
+    line, _, table, *files = shown_report(None, "", {})
+    assert "Press Evaluate" in line
+    assert table.empty
+    assert not any(file.interactive for file in files)
+
+
+def test_a_target_is_labelled_with_what_is_known_of_it():
+    about = {"parameters": 2_500_000, "architecture": "gpt_neox", "tokenizer": "byte-level"}
+    assert sentences.model_label("lab:byte", about) == "lab:byte · gpt_neox, byte-level, 2.5M"
+    assert sentences.model_label("owner/model", {}) == "owner/model"
 
 
 def test_progress_and_answers_are_text():

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from cmc.runs import Run
 from cmc.settings import GenerationRequest
-from cmc.workspace import RUN_PREFIX, SideBySide
+from cmc.workspace import RUN_PREFIX, SideBySide, Workspace
 
 STATE_SIGNS = {
     "running": "● running",
@@ -18,6 +18,21 @@ STATE_SIGNS = {
     "failed": "✕ failed",
     "interrupted": "◌ interrupted",
 }
+
+
+def model_label(name: str, about: Mapping[str, Any]) -> str:
+    """Return `lab:byte · gpt_neox, byte-level, 2.5M`, or the name where nothing is known."""
+    if not about:
+        return name
+    size = f"{about['parameters'] / 1e6:.1f}M"
+    return f"{name} · {about['architecture']}, {about['tokenizer']}, {size}"
+
+
+def labelled_targets(workspace: Workspace) -> list[tuple[str, str]]:
+    """Return label and name of every target, for a list to choose from."""
+    about = workspace.about_models()
+    names = workspace.names_of_targets()
+    return [(model_label(name, about.get(name, {})), name) for name in names]
 
 
 def speed_line(tokens: int, seconds: float) -> str:

@@ -74,6 +74,13 @@ class Workspace:
         """Return the template that ships with the app."""
         return [TransferRequest.template]
 
+    def about_models(self) -> dict[str, dict[str, Any]]:
+        """Return what the lab says about its template and targets, by name; may be empty."""
+        path = lab_folder() / "lab.json"
+        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"targets": []}
+        models = [*told["targets"], *filter(None, [told.get("template")])]
+        return {model["name"]: model for model in models}
+
     def names_of_controllers(self) -> list[str]:
         """Return the lab's controllers, then those of the runs that have one, newest first."""
         folders = (lab_folder() / "controllers").glob("*/controller.json")

@@ -30,7 +30,8 @@ TEXT = {
     "held-out questions alone and under control.",
     "effect": "<b>effect</b> is the recovered effect: (controlled - alone) on this target divided "
     "by the same difference on the template. 1.00 means that nothing was lost on the way. "
-    "<b>alone</b> is the target without control.",
+    "<b>alone</b> is the target without control; a diamond marks the target itself fully "
+    "fine-tuned on the same instructions.",
 }
 
 
@@ -92,10 +93,10 @@ def build_evaluate_tab(workspace: Workspace, demo: gr.Blocks) -> gr.Dropdown:
 
     def run_evaluation(choices: EvaluateChoices) -> Iterator[Any]:
         """Evaluate a controller on targets; the last answer is the report."""
-        yield from _followed(evaluate(choices.request()))
+        yield from _followed(evaluate(choices.request()), workspace.about_models())
 
     def show_shipped() -> list[Any]:
-        return shown_report(workspace.report(), TEXT["shipped"])
+        return shown_report(workspace.report(), TEXT["shipped"], workspace.about_models())
 
     common: dict[str, Any] = {"show_progress": "hidden"} | GPU
     started = run.click(
@@ -106,14 +107,26 @@ def build_evaluate_tab(workspace: Workspace, demo: gr.Blocks) -> gr.Dropdown:
     return fields["controller"]
 
 
-def shown_report(report: Mapping[str, Any] | None, line: str) -> list[Any]:
-    """Return progress line, chart, table and the two downloads for a report, or for none."""
+def shown_report(
+    report: Mapping[str, Any] | None, line: str, about: Mapping[str, Mapping[str, Any]]
+) -> list[Any]:
+    """Return progress line, chart, table and the two downloads for a report, or for none.
+
+    Args:
+        report: of a transfer evaluation.
+        line: what to say above it, safe as HTML.
+        about: what the lab says about its models; the chart marks their fine-tuned scores.
+    """
     if not report:
         empty = pd.DataFrame(columns=list(HEADERS))
         off = gr.DownloadButton(interactive=False)
         return [TEXT["absent"], charts.transfer_bars([], {}), empty, off, off]
     files = [gr.DownloadButton(value=str(path), interactive=True) for path in written_files(report)]
-    chart = charts.transfer_bars(report["rows"], report.get("template") or {})
+    rows = [
+        {**row, "finetuned": about.get(row["target"], {}).get("finetuned_score")}
+        for row in report["rows"]
+    ]
+    chart = charts.transfer_bars(rows, report.get("template") or {})
     return [line, chart, report_table(report), *files]
 
 
@@ -154,14 +167,16 @@ def answer_table(answers: Sequence[Answer]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(ANSWER_HEADERS), dtype=str)
 
 
-def _followed(steps: Iterator[TransferProgress]) -> Iterator[list[Any]]:
+def _followed(
+    steps: Iterator[TransferProgress], about: Mapping[str, Mapping[str, Any]]
+) -> Iterator[list[Any]]:
     """Show every measurement of an evaluation, and its report at the end."""
     kept = [gr.skip()] * 4
     yield ["Loading the models ...", *kept, gr.skip()]
     for progress in steps:
         if progress.report is not None:
             line = f"Done in {progress.report['seconds']:.0f} s."
-            yield [*shown_report(progress.report, line), gr.skip()]
+            yield [*shown_report(progress.report, line, about), gr.skip()]
         else:
             yield [progress_line(progress), *kept, answer_table(progress.answers)]
 

@@ -17,7 +17,7 @@ from cmc.settings import (
 from cmc.ui.dial import strength_dial
 from cmc.ui.form import GPU, PRIVATE, QUIET, Form
 from cmc.ui.gpu import lent_gpu
-from cmc.ui.sentences import identity_line, provenance_line, speed_line
+from cmc.ui.sentences import identity_line, labelled_targets, provenance_line, speed_line
 from cmc.workspace import SideBySide, Workspace
 
 NO_CONTROLLER = ""
@@ -103,7 +103,7 @@ def _steering(workspace: Workspace) -> tuple[dict[str, Any], dict[str, gr.Slider
     fields: dict[str, Any] = {}
     sliders: dict[str, gr.Slider] = {}
     fields["target"] = gr.Dropdown(
-        workspace.names_of_targets(),
+        labelled_targets(workspace),
         value=STARTER_TARGET,
         label="Target",
         info="The language model that is steered.",

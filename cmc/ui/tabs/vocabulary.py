@@ -11,6 +11,7 @@ from cmc import charts
 from cmc.settings import STARTER_CONTROLLER, STARTER_TARGET, TRANSFERS, MapRequest
 from cmc.ui import tokens
 from cmc.ui.form import PRIVATE, Form
+from cmc.ui.sentences import labelled_targets
 from cmc.workspace import InspectedMap, Workspace
 
 MAP_TEXT = "Anna Kovac lives in Oslo and works as a painter."
@@ -111,7 +112,7 @@ def _pair(workspace: Workspace) -> dict[str, Any]:
             elem_id="map-controller",
         ),
         "target": gr.Dropdown(
-            workspace.names_of_targets(),
+            labelled_targets(workspace),
             value=STARTER_TARGET,
             label="Target",
             allow_custom_value=is_open,
