@@ -116,6 +116,8 @@ def test_strength_zero_is_shown_to_be_the_base(client):
         ({"target": "no/such/model"}, "no/such/model"),
         ({"target": "/tmp"}, "/tmp"),
         ({"max_new_tokens": 0}, "0"),
+        ({"target": ""}, "No model is chosen"),
+        ({"controller": None}, "No model is chosen"),
     ],
 )
 def test_bad_input_is_one_sentence_and_no_traceback(client, wrong, sentence):

@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from conftest import tiny_controller, tiny_target
+from conftest import tiny_controller, tiny_target, tiny_vocabulary
 
 from cmc import workspace as module
 from cmc.errors import ModelError, RunError, SettingError, TrainingError
@@ -23,6 +23,10 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
 
     LOADED.clear()
     monkeypatch.setattr(module, "load_language_model", load_target)
+    vocabularies = {"a": "sentencepiece"}
+    monkeypatch.setattr(
+        module, "load_vocabulary", lambda name: tiny_vocabulary(vocabularies.get(name, name))
+    )
     monkeypatch.setattr(module, "load_controller", lambda _: tiny_controller("sentencepiece"))
     return Workspace(home=tmp_path)
 

@@ -13,7 +13,7 @@ from cmc.data import read_records
 from cmc.errors import ModelError, RunError, SettingError, TrainingError
 from cmc.evaluation import TransferProgress, evaluate_transfer
 from cmc.generation import ControlledModel
-from cmc.models import LanguageModel, load_language_model
+from cmc.models import LanguageModel, load_language_model, load_vocabulary
 from cmc.settings import (
     GenerationRequest,
     MapRequest,
@@ -128,8 +128,8 @@ class Workspace:
         self._check_offered(request.controller, self.names_of_controllers())
 
         def inspected() -> InspectedMap:
-            controller = self._controller(request.controller).vocabulary
-            target = self._model(request.target).vocabulary
+            controller = load_vocabulary(self._place_of(request.controller))
+            target = load_vocabulary(request.target)
             entries = inspected_map(controller, target, request.transfer, parity=request.parity)
             return InspectedMap(
                 controller, target, entries, map_summary(entries, controller, target)
@@ -142,9 +142,8 @@ class Workspace:
         self._check_offered(request.controller, self.names_of_controllers())
         for target in request.targets:
             self._check_offered(target, self.names_of_targets())
-        if request.controller.startswith(RUN_PREFIX):
-            request = replace(request, controller=self._folder_of_run(request.controller))
-        yield from evaluate_transfer(request)
+        controller = self._place_of(request.controller)
+        yield from evaluate_transfer(replace(request, controller=controller))
 
     def report(self) -> dict[str, Any] | None:
         """Return the transfer report that ships with the lab, or None."""
@@ -164,10 +163,9 @@ class Workspace:
         """
         self._check_training()
         self._check_training_names(request)
-        for source in filter(None, (request.data, request.retain)):
+        for source in (request.data, *filter(None, [request.retain])):
             read_records(source, limit=request.limit)
-        if request.init.startswith(RUN_PREFIX):
-            request = replace(request, init=self._folder_of_run(request.init))
+        request = replace(request, init=self._place_of(request.init))
         return runs.start_training(request, self.home)
 
     def stop_training(self, name: str) -> None:
@@ -215,7 +213,9 @@ class Workspace:
         self._check_offered(request.init, ["", PRIOR, *self.names_of_controllers()])
 
     def _check_offered(self, name: str, offered: list[str]) -> None:
-        """Refuse names that are not listed where strangers type them."""
+        """Refuse an empty name, and where strangers type them names that are not listed."""
+        if not name and name not in offered:
+            raise ModelError("no model is chosen", hint=f"Choose one of {', '.join(offered)}.")
         if self.mode != "local" and name not in offered:
             raise ModelError(
                 f'"{name}" is not offered here',
@@ -228,14 +228,15 @@ class Workspace:
 
     def _controller(self, name: str) -> Controller:
         """Return a controller of the lab, of a run, of a folder or of the Hub."""
-        if not name.startswith(RUN_PREFIX):
-            return self._controllers.get(name, lambda: load_controller(name))
-        folder = self._folder_of_run(name)
-        changed = Path(folder).stat().st_mtime_ns  # a resumed run makes its controller anew
-        return self._controllers.get((name, changed), lambda: load_controller(folder))
+        place = self._place_of(name)
+        # A resumed run makes its controller anew, under the same name.
+        changed = Path(place).stat().st_mtime_ns if name.startswith(RUN_PREFIX) else 0
+        return self._controllers.get((name, changed), lambda: load_controller(place))
 
-    def _folder_of_run(self, name: str) -> str:
-        """Return the folder of the controller that `run:NAME` stands for."""
+    def _place_of(self, name: str) -> str:
+        """Return the folder that `run:NAME` stands for, and any other name as it is."""
+        if not name.startswith(RUN_PREFIX):
+            return name
         status = self.run(name.removeprefix(RUN_PREFIX)).status()
         if not status["controller"]:
             raise RunError(f"{name} has no controller yet", hint="Let it finish, or stop it.")
