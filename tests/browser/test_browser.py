@@ -1,26 +1,16 @@
 """One look at every tab in a real browser, and what only a browser can show."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
+from serving import CHROMIUM, served
 
 from cmc.settings import lab_folder
 
 sync_api = pytest.importorskip("playwright.sync_api")
-expect = sync_api.expect
 
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = (
-    os.environ.get("CMC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-)
-START_SECONDS, ANSWER_MS = 90, 30_000
+expect = sync_api.expect
+ANSWER_MS = 30_000
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium (set CMC_CHROMIUM)"),
@@ -32,31 +22,8 @@ pytestmark = [
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory):
-    """Serve the app in a process of its own, on a port it chooses."""
-    home = tmp_path_factory.mktemp("home")
-    places = {"CMC_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-    log = home / "app.log"
-    with log.open("w") as out:
-        server = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=os.environ | places, stdout=out, stderr=out
-        )
-    try:
-        yield _wait_for_address(server, log)
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def _wait_for_address(server, log: Path) -> str:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
-        if found:
-            urllib.request.urlopen(f"{found.group()}/config").close()
-            return found.group()
-        assert server.poll() is None, log.read_text()
-        time.sleep(0.2)
-    raise TimeoutError(log.read_text())
+    with served(tmp_path_factory.mktemp("home")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -53,8 +53,8 @@ HONEST = """
 def build_guide_tab(workspace: Workspace) -> None:
     """Lay out the tab; it has nothing to wire."""
     where = {
-        "local": "You run the app yourself: all is allowed. Nothing is sent anywhere; only a model of "
-        "the Hub that you name is downloaded.",
+        "local": "You run the app yourself: all is allowed. Nothing is sent anywhere; only a model "
+        "of the Hub that you name is downloaded.",
         "demo": "This is a public Space: training is off. Run the app yourself to train.",
         "open-lab": "This is a public Space whose owner allows training; be gentle.",
     }

@@ -1,0 +1,63 @@
+"""Take the pictures of the README: `python tests/browser/take_screenshots.py`."""
+
+import re
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect, sync_playwright
+from serving import CHROMIUM, ROOT, served
+
+FOLDER = ROOT / "assets" / "screenshots"
+STEPS = "150"
+
+
+def main() -> None:
+    """Open four tabs, let each show something real, and save what is seen."""
+    with (
+        tempfile.TemporaryDirectory() as home,
+        served(Path(home)) as address,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(180_000)
+        expect.set_options(timeout=180_000)
+        for tab, theme, show in (
+            ("generate", "light", _generate),
+            ("train", "dark", _train),
+            ("vocabulary", "light", _vocabulary),
+            ("evaluate", "dark", _evaluate),
+        ):
+            page.goto(f"{address}/?tab={tab}&__theme={theme}")
+            page.wait_for_timeout(1500)
+            show(page)
+            page.mouse.move(5, 795)  # no button under the pointer
+            page.wait_for_timeout(1500)
+            page.screenshot(path=FOLDER / f"{tab}.png")
+        browser.close()
+
+
+def _generate(page: Page) -> None:
+    for _ in range(2):  # the first one loads the models
+        page.click("#generate")
+        expect(page.locator("#identity")).to_contain_text(re.compile("differ|agree|same"))
+        page.wait_for_timeout(4000)
+
+
+def _train(page: Page) -> None:
+    page.fill("#train-steps input", STEPS)
+    page.click("#train-start")
+    expect(page.locator("#train-status")).to_contain_text("finished")
+
+
+def _vocabulary(page: Page) -> None:
+    expect(page.locator("#map-health")).to_contain_text("grade")
+
+
+def _evaluate(page: Page) -> None:
+    expect(page.locator("#evaluate-progress")).not_to_be_empty()
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    main()
