@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,9 @@ CHOICES = {"objective": OBJECTIVES, "prompt_format": PROMPT_FORMATS, "transfer":
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 1 after a clear error (2 for wrong usage)."""
     parsed = _parser().parse_args(arguments)
+    # Loading bars of a few milliseconds would hide what a person wants to read.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         result = parsed.run(parsed)
     except CmcError as error:
@@ -81,7 +85,9 @@ def _add_train(commands: Any) -> None:
     _add_fields(train, TrainSettings)
     train.add_argument("--out", default="", help="also copy the finished controller here")
     train.add_argument("--resume", metavar="RUN", default="", help="go on with a run, by name")
-    train.add_argument("--run", metavar="FOLDER", default="", help="the run's folder")
+    train.add_argument(
+        "--run", dest="run_folder", metavar="FOLDER", default="", help="the run's folder"
+    )
 
 
 def _add_generate(commands: Any) -> None:
@@ -162,12 +168,12 @@ def _train(parsed: argparse.Namespace) -> dict[str, Any]:
     if parsed.resume:
         run = runs.open_run(parsed.resume)
         settings, folder = run.settings(), run.folder
-    elif parsed.run and (Path(parsed.run) / "settings.json").is_file():
-        folder = Path(parsed.run)
+    elif parsed.run_folder and (Path(parsed.run_folder) / "settings.json").is_file():
+        folder = Path(parsed.run_folder)
         settings = runs.Run(folder).settings()
     else:
         settings = _request(TrainSettings, parsed)
-        folder = Path(parsed.run) if parsed.run else runs.new_folder(settings.name)
+        folder = Path(parsed.run_folder) if parsed.run_folder else runs.new_folder(settings.name)
     losses = [record.loss for record in _with_progress_bar(run_training(settings, folder))]
     status = runs.Run(folder).status()
     if parsed.out:
@@ -187,7 +193,8 @@ def _train(parsed: argparse.Namespace) -> dict[str, Any]:
 def _with_progress_bar(records: Any) -> Any:
     from tqdm import tqdm
 
-    with tqdm(unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=0.5) as bar:
+    is_hidden = not sys.stderr.isatty()
+    with tqdm(unit="step", file=sys.stderr, dynamic_ncols=True, disable=is_hidden) as bar:
         for record in records:
             bar.total = record.steps
             bar.update(record.step - bar.n)

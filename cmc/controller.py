@@ -17,6 +17,7 @@ from cmc.models import (
     find_folder,
     load_causal_lm,
     load_tokenizer,
+    stored_eos_ids,
 )
 from cmc.vocab import Vocabulary
 
@@ -30,6 +31,7 @@ def default_settings() -> dict[str, Any]:
         "format_version": FORMAT_VERSION, "objective": "sft", "prompt_format": "open-instruct",
         "template": None, "template_fingerprint": None, "data": {}, "settings": {},
         "recommended_strength": 1.0, "strength_range": [-1.0, 2.0], "metrics": {}, "parent": None,
+        "eos_ids": [],
     }  # fmt: skip
 
 
@@ -77,11 +79,13 @@ class Controller:
             str(name), lab_kind="controllers", allow_patterns=["*/" + each for each in MODEL_FILES]
             + MODEL_FILES,
         )  # fmt: skip
-        vocabulary = Vocabulary(load_tokenizer(folder, str(name)))
+        tokenizer = load_tokenizer(folder, str(name))
         if not (folder / MANIFEST).is_file():
+            vocabulary = Vocabulary(tokenizer, eos_ids=stored_eos_ids(folder))
             delta = load_causal_lm(folder, str(name))
             return cls(str(name), delta, None, vocabulary)._checked()
         settings = default_settings() | _read_manifest(folder / MANIFEST)
+        vocabulary = Vocabulary(tokenizer, eos_ids=settings["eos_ids"])
         delta = load_causal_lm(folder / "delta", f"{name}/delta")
         has_prior = (folder / "prior").is_dir()
         prior = load_causal_lm(folder / "prior", f"{name}/prior") if has_prior else None
@@ -108,6 +112,8 @@ class Controller:
             self.prior.save_pretrained(folder / "prior")
         self.vocabulary.tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(self.card(), "utf-8")
+        # A template's generation settings may name more ends of text than its tokenizer does.
+        self.settings["eos_ids"] = list(self.vocabulary.eos_ids)
         manifest = json.dumps(self.settings, indent=2, ensure_ascii=False)
         (folder / MANIFEST).write_text(manifest + "\n", "utf-8")
 

@@ -101,7 +101,7 @@ def load_vocabulary(name: str) -> Vocabulary:
         TokenizerError: the tokenizer cannot be read.
     """
     folder, _ = find_folder(name, lab_kind="controllers", allow_patterns=TOKENIZER_FILES)
-    return Vocabulary(load_tokenizer(folder, name), eos_ids=_stored_eos_ids(folder))
+    return Vocabulary(load_tokenizer(folder, name), eos_ids=stored_eos_ids(folder))
 
 
 def find_folder(name: str, *, lab_kind: str, allow_patterns: list[str]) -> tuple[Path, str | None]:
@@ -223,7 +223,7 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def _stored_eos_ids(folder: Path) -> list[int]:
+def stored_eos_ids(folder: Path) -> list[int]:
     """Read the end-of-text ids that generation settings or configuration name."""
     for file in ("generation_config.json", "config.json"):
         path = folder / file

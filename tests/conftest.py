@@ -21,8 +21,8 @@ ARCHITECTURES = {"sentencepiece": "llama", "byte-level": "gpt_neox", "unigram": 
 
 def shared(*parts: str) -> Path:
     """Return a file of the third-party conformance data, or skip the test that needs it."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    path = Path(os.environ.get("CMC_SHARED", default)).joinpath(*parts)
+    default = Path(__file__).resolve().parents[2] / "shared"
+    path = Path(os.environ.get("CMC_SHARED", default)).joinpath("data", *parts)
     if not path.exists():
         pytest.skip(f"third-party data is absent: {'/'.join(parts)} (set CMC_SHARED)")
     return path

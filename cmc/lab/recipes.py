@@ -38,15 +38,15 @@ MODELS = {
 CONTROLLERS = {
     "instruct": TrainSettings(
         name="instruct", data="lab:instruct", init="lab:prior", prompt_format="qa",
-        max_steps=700, learning_rate=2e-3, held_out_fraction=0.05,
+        max_steps=700, batch_size=32, learning_rate=2e-3, held_out_fraction=0.05,
     ),
     "style": TrainSettings(
         name="style", data="lab:style", init="lab:prior", prompt_format="plain",
-        max_steps=200, learning_rate=2e-3, held_out_fraction=0.05,
+        max_steps=200, batch_size=32, learning_rate=2e-3, held_out_fraction=0.05,
     ),
     "forget": TrainSettings(
         name="forget", data="lab:forget", retain="lab:retain", objective="npo", init="lab:prior",
-        prompt_format="plain", max_steps=300, learning_rate=1e-3, held_out_fraction=0.05,
+        prompt_format="plain", max_steps=300, batch_size=32, learning_rate=1e-3, held_out_fraction=0.05,
     ),
 }  # fmt: skip
 FORGOTTEN_AUTHORS = 5
