@@ -4,7 +4,7 @@ import json
 
 import gradio as gr
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,6 +132,14 @@ def test_training_on_what_is_no_data_says_what_to_do_and_starts_nothing(client, 
     broken.write_text('[{"question": "a"}]', encoding="utf-8")
     with pytest.raises(Exception, match="instruction"):
         client.predict(data=str(broken), upload=None, api_name="/train")
+    assert not (home / "runs").exists()
+
+
+def test_an_upload_goes_before_a_named_set_and_is_checked_too(client, home, tmp_path):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("", encoding="utf-8")
+    with pytest.raises(Exception, match=r"empty\.jsonl is empty"):
+        client.predict(data="lab:instruct", upload=handle_file(str(empty)), api_name="/train")
     assert not (home / "runs").exists()
 
 

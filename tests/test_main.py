@@ -120,7 +120,7 @@ BAD = {
     "strength in letters": (["generate", "--strength", "abc", "Hi"], '"abc", which is no number'),
     "infinite strength": (["generate", "--strength", "inf", "Hi"], "out of range"),
     "empty prompt": (["generate", " "], "prompt is empty"),
-    "folder that is no model": (["generate", "--target", "{folder}", "Hi"], "config.json is missing"),
+    "folder that is no model": (["generate", "--target", "{folder}", "Hi"], "config.json is"),
     "not a Hub id": (["generate", "--target", "a/b/c", "Hi"], "is not a Hub id"),
     "a file as model": (["map", "--target", "{folder}/empty.json"], "is no folder"),
     "no data file": (["train", "--data", "{folder}/none.json"], "none.json"),
