@@ -106,6 +106,7 @@ def test_strength_zero_is_shown_to_be_the_base(client):
     assert "strength 0: identical to the base ✓" in identity
 
 
+@has_lab
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -143,6 +144,7 @@ def test_an_upload_goes_before_a_named_set_and_is_checked_too(client, home, tmp_
     assert not (home / "runs").exists()
 
 
+@has_lab
 def test_a_public_demo_refuses_to_train_however_it_is_asked(tmp_path):
     demo = build_app(Workspace(mode="demo", home=tmp_path))
     demo.queue().launch(prevent_thread_lock=True, quiet=True, **launch_arguments())

@@ -116,6 +116,7 @@ def test_bad_input_is_a_toast_and_nothing_is_lost(page, address):
     toast = page.get_by_test_id("toast-body")
     expect(toast).to_contain_text("Give a number from -10 to 10.")
     assert "Traceback" not in toast.inner_text()
+    expect(page.locator("#identity")).not_to_contain_text("Waiting")
     expect(page.locator("#prompt textarea")).to_have_value("What is this?")
 
 

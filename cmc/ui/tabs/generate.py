@@ -22,6 +22,8 @@ from cmc.workspace import SideBySide, Workspace
 
 NO_CONTROLLER = ""
 UPDATES_PER_SECOND = 15  # a browser keeps up with about 170; more only costs time
+WAITING = "() => 'Waiting for the first token ...'"
+NOT_WAITING = "text => text.startsWith('Waiting') ? '' : text"
 TEXT = {
     "transfer": "How the shift reaches another vocabulary.",
     "empty": "Press Generate: both panes come from one batch, side by side.",
@@ -217,6 +219,8 @@ def _wire(
             yield _shown(choices, shown)
 
     run, stop = buttons
+    identity = outputs[4]
+    gr.on([run.click, form.components["prompt"].submit], None, None, identity, js=WAITING, **QUIET)
     callback = form.bind(generate)
     common: dict[str, Any] = {"outputs": outputs, "show_progress": "hidden"} | GPU
     started = run.click(callback, form.inputs, api_name="generate", **common)
@@ -242,6 +246,8 @@ def _wire(
         for name, slider in sliders.items()
     ]
     stop.click(None, cancels=[started, *events], **QUIET)
+    for ended in (stop.click, started.failure, events[0].failure):
+        ended(None, identity, identity, js=NOT_WAITING, **QUIET)
 
 
 def _shown(choices: GenerateChoices, shown: SideBySide) -> tuple[Any, ...]:
