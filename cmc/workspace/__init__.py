@@ -32,6 +32,7 @@ __all__ = ["InspectedMap", "SideBySide", "Workspace", "choose_mode"]
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 RUN_PREFIX = "run:"  # names the controller of a run, without telling where its folder is
 UPLOADS = "uploads"
+ASKED_ONLY = ("held_out", "authors")  # the lab's questions for evaluation
 PRIOR = "lab:prior"  # what the lab's controllers began as
 MODES = ("local", "demo", "open-lab")
 MODELS_KEPT, CONTROLLERS_KEPT, PAIRS_KEPT, MAPS_KEPT = 3, 8, 6, 4
@@ -90,8 +91,8 @@ class Workspace:
 
     def names_of_data(self) -> list[str]:
         """Return the lab's sets of records to train on."""
-        files = sorted((lab_folder() / "data").glob("*.jsonl"))
-        return [f"lab:{file.stem}" for file in files if not file.stem.startswith("held_out")]
+        names = sorted(file.stem for file in (lab_folder() / "data").glob("*.jsonl"))
+        return [f"lab:{name}" for name in names if name not in ASKED_ONLY]
 
     def prompts(self) -> list[str]:
         """Return the sample prompts; the first is the one the app opens with."""
