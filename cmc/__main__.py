@@ -266,6 +266,12 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
         text = model.prompt(prompt)
         rows = [Row(text, (0.0,) * len(strengths)), Row(text, strengths)]
         base, controlled = model.generate(rows, request.sampling)
+        if controlled.is_windowed:
+            least = min(each.context for each in controllers)
+            _tell(
+                f"note: the text is longer than the {least} tokens a controller can read; it saw "
+                "only the end. Shorten the prompt to have all of it heeded."
+            )
         outputs.append({
             "prompt": prompt, "base": base.text, "controlled": controlled.text,
             "strengths": dict(request.controllers), "tokens": len(controlled.token_ids),

@@ -20,7 +20,6 @@ from cmc.data import (
     split_records,
     token_batch,
 )
-from cmc.data import records as records_module
 from cmc.errors import DataError, SettingError
 from tests.conftest import shared
 
@@ -127,10 +126,10 @@ def test_a_missing_file_a_folder_and_an_unreadable_file_are_told_apart(tmp_path,
 
 
 def test_lab_names_stay_in_the_lab(tmp_path, monkeypatch):
-    monkeypatch.setattr(records_module, "LAB_DATA", tmp_path / "lab")
-    (tmp_path / "lab").mkdir()
-    written(tmp_path, json.dumps(GOOD), "secret.jsonl")
-    written(tmp_path / "lab", json.dumps(GOOD), "held_out.jsonl")
+    monkeypatch.setenv("CMC_LAB", str(tmp_path / "lab"))
+    (tmp_path / "lab" / "data").mkdir(parents=True)
+    written(tmp_path / "lab", json.dumps(GOOD), "secret.jsonl")
+    written(tmp_path / "lab" / "data", json.dumps(GOOD), "held_out.jsonl")
     assert len(read_records("lab:held_out")) == 1
     for name in ("lab:../secret", "lab:nothing"):
         with pytest.raises(DataError) as caught:

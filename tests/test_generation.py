@@ -1,10 +1,13 @@
 """Control in generation, against plain transformers and brute force."""
 
+import copy
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from cmc.errors import ControlError, SettingError, VocabMismatch
 from cmc.generation import ControlledModel, Row
@@ -316,14 +319,30 @@ def test_scores_are_those_of_generation():
         decoder.push([token], [0])
 
 
-def test_a_text_longer_than_the_controllers_context_goes_on():
+def test_a_text_longer_than_the_controllers_context_goes_on_and_says_so():
     model = controlled("byte-level", "cover")
+    model.target = replace(model.target, model=with_longer_context())
     long = "One day Anna went to the river. " * 30
-    (row,) = model.generate([Row(PROMPT, (1.0,))], Sampling(max_new_tokens=150))
-    assert len(row.token_ids) > 20 or row.finished
-    follower = _Decoder(model, [Row(long[:700], (1.0,))])._controls[0].reader.followers[0]
-    assert follower.is_windowed
-    assert len(follower.ids) <= 256
+    sampling = Sampling(max_new_tokens=6)
+    (row,) = model.generate([Row(long, (1.0,))], sampling)
+    assert row.token_ids
+    assert row.is_windowed
+    (short, base) = model.generate([Row(PROMPT, (1.0,)), Row(long, (0.0,))], sampling)
+    assert not short.is_windowed
+    assert not base.is_windowed  # no controller was asked
+
+
+def with_longer_context():
+    model = tiny_target("byte-level").model
+    longer = AutoModelForCausalLM.from_config(replace_context(model.config, 4096))
+    longer.load_state_dict(model.state_dict())
+    return longer.eval()
+
+
+def replace_context(config, length):
+    changed = copy.deepcopy(config)
+    changed.max_position_embeddings = length
+    return changed
 
 
 def test_impossible_requests_say_what_to_do():

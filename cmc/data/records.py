@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cmc.errors import DataError
+from cmc.settings import lab_folder
 
 FIELDS = ("instruction", "input", "output")
 MAX_FIELD = 100_000  # characters
 MAX_FILE = 4_000_000_000  # bytes
-LAB_DATA = Path(__file__).resolve().parents[2] / "assets" / "lab" / "data"
 _NEEDED = 'Every record needs "instruction" and "output"; "input" is optional.'
 
 
@@ -101,10 +101,12 @@ def _data_path(source: str | Path) -> Path:
     if not str(source).startswith("lab:"):
         return Path(source).expanduser()
     name = str(source).removeprefix("lab:")
-    path = LAB_DATA / f"{name}.jsonl"
+    path = lab_folder() / "data" / f"{name}.jsonl"
     if re.fullmatch(r"[a-z0-9_-]+", name) and path.is_file():
         return path
-    names = ", ".join(f"lab:{file.stem}" for file in sorted(LAB_DATA.glob("*.jsonl")))
+    names = ", ".join(
+        f"lab:{file.stem}" for file in sorted((lab_folder() / "data").glob("*.jsonl"))
+    )
     hint = (
         f"Choose one of: {names}." if names else 'Build the lab first: "python -m cmc lab build".'
     )

@@ -40,6 +40,7 @@ class Chunk:
     token_counts: list[int]
     finished: list[bool]
     seconds: float
+    windowed: list[bool]  # rows of which a controller saw only the end
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Generation:
     token_ids: list[int]
     finished: bool  # ended by the model, not by the limit of tokens
     strengths: tuple[float, ...]
+    is_windowed: bool  # whether a controller saw only the end of the text
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class _Progress:
     token_ids: list[int] = field(default_factory=list)
     data: bytes = b""
     finished: bool = False
+    is_windowed: bool = False
 
 
 class ControlledModel:
@@ -127,7 +130,13 @@ class ControlledModel:
         for _ in self._decode(rows, sampling, progress):
             pass
         return [
-            Generation(self._shown(each.data), each.token_ids, each.finished, row.strengths)
+            Generation(
+                self._shown(each.data),
+                each.token_ids,
+                each.finished,
+                row.strengths,
+                each.is_windowed,
+            )
             for row, each in zip(rows, progress, strict=True)
         ]
 
@@ -149,6 +158,7 @@ class ControlledModel:
                 [len(each.token_ids) for each in progress],
                 [each.finished for each in progress],
                 time.perf_counter() - start,
+                [each.is_windowed for each in progress],
             )
 
     def score(
@@ -199,6 +209,7 @@ class ControlledModel:
                 progress[row].token_ids.append(chosen[row])
                 progress[row].finished = chosen[row] in vocabulary.eos_ids
                 progress[row].data += vocabulary.spell([chosen[row]])
+                progress[row].is_windowed = decoder.is_windowed(row)
             yield
             active = [row for row in active if not progress[row].finished]
             if not active:
@@ -269,6 +280,13 @@ class _Decoder:
                 f"{context} tokens that {self._target.name} can read",
                 hint="Shorten the prompt or ask for fewer new tokens.",
             )
+
+    def is_windowed(self, row: int) -> bool:
+        """Say whether a controller saw only the end of a row's text."""
+        return any(
+            strength != 0 and control.reader.followers[row].is_windowed
+            for strength, control in zip(self._rows[row].strengths, self._controls, strict=True)
+        )
 
     @torch.inference_mode()
     def scores(self, active: Sequence[int], forced: Sequence[int] | None = None) -> Tensor:
