@@ -101,12 +101,11 @@ def _data_path(source: str | Path) -> Path:
     if not str(source).startswith("lab:"):
         return Path(source).expanduser()
     name = str(source).removeprefix("lab:")
-    path = lab_folder() / "data" / f"{name}.jsonl"
+    folder = lab_folder() / "data"
+    path = folder / f"{name}.jsonl"
     if re.fullmatch(r"[a-z0-9_-]+", name) and path.is_file():
         return path
-    names = ", ".join(
-        f"lab:{file.stem}" for file in sorted((lab_folder() / "data").glob("*.jsonl"))
-    )
+    names = ", ".join(f"lab:{file.stem}" for file in sorted(folder.glob("*.jsonl")))
     hint = (
         f"Choose one of: {names}." if names else 'Build the lab first: "python -m cmc lab build".'
     )

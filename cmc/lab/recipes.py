@@ -46,7 +46,8 @@ CONTROLLERS = {
     ),
     "forget": TrainSettings(
         name="forget", data="lab:forget", retain="lab:retain", objective="npo", init="lab:prior",
-        prompt_format="plain", max_steps=300, batch_size=32, learning_rate=1e-3, held_out_fraction=0.05,
+        prompt_format="plain", max_steps=300, batch_size=32, learning_rate=1e-3,
+        held_out_fraction=0.05,
     ),
 }  # fmt: skip
 FORGOTTEN_AUTHORS = 5

@@ -15,8 +15,8 @@ PROCESS = "process.json"
 # What a training process may know of its parent: where things are and how to compute. Tokens
 # and other secrets stay behind; a Hub token that was stored by logging in is still found.
 PASSED_ON = (
-    "CMC_HOME", "CMC_LAB", "CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HOME",
-    "LANG", "LC_ALL", "LD_LIBRARY_PATH", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
+    "CMC_HOME", "CMC_LAB", "CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE",
+    "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
     "OMP_WAIT_POLICY", "PATH", "TEMP", "TMPDIR", "TRANSFORMERS_OFFLINE", "VIRTUAL_ENV",
     "XDG_CACHE_HOME",
 )  # fmt: skip
