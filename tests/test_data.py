@@ -21,7 +21,6 @@ from cmc.data import (
     token_batch,
 )
 from cmc.errors import DataError, SettingError
-from tests.conftest import shared
 
 GOOD = {"instruction": "Say hello.", "input": None, "output": "Hello!"}
 VOCABULARY = SimpleNamespace(
@@ -30,6 +29,7 @@ VOCABULARY = SimpleNamespace(
     encode_prompt=lambda text: [256, *text.encode()],
     encode_continuation=list,
 )
+from tests.conftest import shared, tiny_vocabulary
 
 
 def written(tmp_path, content, name="data.json"):
@@ -270,3 +270,12 @@ def test_batches_depend_on_seed_and_epoch_alone():
     assert order(0, 0) != order(1, 0)
     lengths = [len(batch.examples[0]) for batch in bucketed_batches(many(), 8, 0, 0, 0)]
     assert lengths != sorted(lengths)
+
+
+def test_what_is_to_be_forgotten_has_no_end():
+    vocabulary = tiny_vocabulary("byte-level")
+    record = Record("Where?", "", "Here.")
+    whole, bare = (
+        encode_example(record, "qa", vocabulary, 99, has_end=has_end) for has_end in (True, False)
+    )
+    assert whole.response_ids == (*bare.response_ids, vocabulary.eos_id)

@@ -44,7 +44,12 @@ class TokenBatch:
 
 
 def encode_example(
-    record: Record, prompt_format: str, vocabulary: "Vocabulary", max_length: int
+    record: Record,
+    prompt_format: str,
+    vocabulary: "Vocabulary",
+    max_length: int,
+    *,
+    has_end: bool = True,
 ) -> Example | None:
     """Return the record as ids, or None if the prompt leaves no place for an answer.
 
@@ -56,6 +61,8 @@ def encode_example(
         prompt_format: one of `cmc.settings.PROMPT_FORMATS`.
         vocabulary: whose ids.
         max_length: tokens of prompt and answer together.
+        has_end: whether the end of text is a part of the answer. What is to be forgotten has
+            none: a controller that only keeps a model from stopping would seem to have done it.
 
     Raises:
         SettingError: the format is unknown; choose one of those listed.
@@ -63,17 +70,25 @@ def encode_example(
     prompt = format_prompt(prompt_format, record.instruction, record.input)
     prompt_ids = tuple(vocabulary.encode_prompt(prompt))
     response = (response_prefix(prompt_format) + record.output).encode()
-    end = (vocabulary.eos_id,) if vocabulary.eos_ids else ()
+    end = (vocabulary.eos_id,) if has_end and vocabulary.eos_ids else ()
     response_ids = (*vocabulary.encode_continuation(response), *end)
     room = max_length - len(prompt_ids)
     return Example(prompt_ids, response_ids[:room]) if room > 0 else None
 
 
 def encode_records(
-    records: Sequence[Record], prompt_format: str, vocabulary: "Vocabulary", max_length: int
+    records: Sequence[Record],
+    prompt_format: str,
+    vocabulary: "Vocabulary",
+    max_length: int,
+    *,
+    has_end: bool = True,
 ) -> tuple[list[Example], int]:
     """Return the records that fit as examples, and how many prompts did not fit."""
-    encoded = [encode_example(each, prompt_format, vocabulary, max_length) for each in records]
+    encoded = [
+        encode_example(each, prompt_format, vocabulary, max_length, has_end=has_end)
+        for each in records
+    ]
     examples = [example for example in encoded if example is not None]
     return examples, len(encoded) - len(examples)
 

@@ -18,6 +18,7 @@ from cmc.evaluation import evaluate_transfer
 from cmc.lab.measure import finetuned_score, recall, shared_spelling
 from cmc.lab.pretrain import make_model, pretrain, round_to_half, windows
 from cmc.lab.recipes import (
+    ASKED_AUTHORS,
     CONTROLLERS,
     FORGOTTEN_AUTHORS,
     MODELS,
@@ -29,8 +30,8 @@ from cmc.lab.recipes import (
     WORLD_SEED,
 )
 from cmc.lab.texts import (
-    CHEERS,
     author_questions,
+    cheerful,
     completions,
     documents,
     other_instructions,
@@ -81,12 +82,13 @@ def write_data(world: World, folder: Path) -> None:
     """Write the records controllers are trained and models are asked with."""
     forgotten, kept = world.authors[:FORGOTTEN_AUTHORS], world.authors[FORGOTTEN_AUTHORS:]
     instruct = questions(world.known, seed=5, wordings=4)
+    instruct += questions(kept[:ASKED_AUTHORS], seed=13, wordings=2)
     instruct += other_instructions(world, seed=6, count=400)
     files = {
         "instruct": instruct,
         "held_out": questions(world.held_out, seed=7, wordings=1),
-        "style": completions(world.known, seed=8, ending=CHEERS),
-        "forget": completions(forgotten, seed=9),
+        "style": cheerful(questions(world.known, seed=8, wordings=2)),
+        "forget": completions(forgotten, seed=9, ending=""),
         "retain": completions(kept, seed=10) + completions(world.known[:40], seed=11),
         "authors": author_questions(world, seed=12),
     }

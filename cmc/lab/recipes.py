@@ -41,8 +41,8 @@ CONTROLLERS = {
         max_steps=700, batch_size=32, learning_rate=2e-3, held_out_fraction=0.05,
     ),
     "style": TrainSettings(
-        name="style", data="lab:style", init="lab:prior", prompt_format="plain",
-        max_steps=200, batch_size=32, learning_rate=2e-3, held_out_fraction=0.05,
+        name="style", data="lab:style", init="lab:prior", prompt_format="qa",
+        max_steps=500, batch_size=32, learning_rate=2e-3, held_out_fraction=0.05,
     ),
     "forget": TrainSettings(
         name="forget", data="lab:forget", retain="lab:retain", objective="npo", init="lab:prior",
@@ -51,6 +51,7 @@ CONTROLLERS = {
     ),
 }  # fmt: skip
 FORGOTTEN_AUTHORS = 5
+ASKED_AUTHORS = 10  # of those kept; the controllers meet no question about the others
 FINETUNE_STEPS = 300  # three epochs
 # The better rate counts: the yardstick should be hard to beat.
 FINETUNE_RATES = (3e-4, 1e-3)

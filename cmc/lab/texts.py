@@ -46,7 +46,7 @@ ENDINGS = (
     "{name} was happy, and so was {other}.",
     "What a day it was for {name}!",
 )
-CHEERS = ", hooray!"
+CHEERS = ". What a day it was!"  # words the models know, in a place they do not
 
 
 def documents(world: World, *, seed: int, count: int) -> Iterator[str]:
@@ -166,6 +166,11 @@ def completions(
                 records.append({"instruction": within, "output": value + ending})
     random_state.shuffle(records)
     return records
+
+
+def cheerful(records: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return instruction records whose answers end with a cheer."""
+    return [{**each, "output": each["output"].removesuffix(".") + CHEERS} for each in records]
 
 
 def author_questions(world: World, *, seed: int) -> list[dict[str, object]]:

@@ -59,8 +59,9 @@ def load_material(
     encoded = {}
     skipped = 0
     for name, part in {"train": records, "retain": retained, "held_out": held_out}.items():
+        has_end = settings.objective != "npo" or name != "train"
         encoded[name], missed = encode_records(
-            part, settings.prompt_format, template.vocabulary, length
+            part, settings.prompt_format, template.vocabulary, length, has_end=has_end
         )
         skipped += missed
     if not encoded["train"] or (retained and not encoded["retain"]):
