@@ -21,6 +21,7 @@ from cmc.data import (
     token_batch,
 )
 from cmc.errors import DataError, SettingError
+from tests.conftest import shared, tiny_vocabulary
 
 GOOD = {"instruction": "Say hello.", "input": None, "output": "Hello!"}
 VOCABULARY = SimpleNamespace(
@@ -29,7 +30,6 @@ VOCABULARY = SimpleNamespace(
     encode_prompt=lambda text: [256, *text.encode()],
     encode_continuation=list,
 )
-from tests.conftest import shared, tiny_vocabulary
 
 
 def written(tmp_path, content, name="data.json"):

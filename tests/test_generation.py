@@ -9,11 +9,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from cmc.controller import load_controller
 from cmc.errors import ControlError, SettingError, VocabMismatch
 from cmc.generation import ControlledModel, Row
 from cmc.generation.controlled import _Decoder
 from cmc.generation.spelling import Spelling
-from cmc.settings import CoverSettings, Sampling
+from cmc.settings import CoverSettings, Sampling, lab_folder
 from tests.conftest import tiny_controller, tiny_target, tiny_vocabulary
 
 FAMILIES = ("sentencepiece", "byte-level", "unigram")
@@ -361,3 +362,20 @@ def test_damaged_weights_stop_with_a_clear_error():
     model = ControlledModel(tiny_target("sentencepiece"), [controller])
     with pytest.raises(ControlError, match="no numbers"):
         model.generate([Row(PROMPT, (1.0,))], TWELVE)
+
+
+@pytest.mark.skipif(not (lab_folder() / "lab.json").is_file(), reason="there is no starter lab")
+def test_a_trained_controller_loses_little_by_its_own_tokenization():
+    """What `cover` leaves out, other ways to cut the same text, weighs next to nothing."""
+    controller = load_controller("lab:instruct")
+    prompt = controller.vocabulary.encode_prompt("Question: Where does Yara Eklund live?\nAnswer:")
+    for said, text in (
+        (b"", b" Yara"),
+        (b" Yara Eklund", b" liv"),
+        (b" Yara Eklund lives", b" in"),
+    ):
+        context = prompt + controller.vocabulary.encode_continuation(said)
+        own = brute_force((controller, controller.vocabulary), context, text, b"", 1.0)
+        whole = all_coverings(controller, context, text, 1.0)
+        gains = [float(q - p) for p, q in (own, whole)]
+        assert gains[0] == pytest.approx(gains[1], abs=0.01)

@@ -67,6 +67,8 @@ def provenance_line(request: GenerationRequest, shown: SideBySide) -> str:
     sampling = request.sampling
     drawn = f"temperature {sampling.temperature:g}, seed {sampling.seed}"
     text = " · ".join([request.target, *parts, drawn if sampling.temperature else "greedy"])
+    if shown.is_windowed:
+        text += " · the text is longer than the controller can read: it saw only the end"
     view = {"tab": "generate", "prompt": request.prompts[0], "target": request.target}
     link = "?" + urlencode(view | {"strength": f"{next(iter(shown.strengths.values())):g}"})
     return f'{html.escape(text)} · <a href="{html.escape(link)}">link to this view</a>'

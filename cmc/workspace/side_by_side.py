@@ -20,6 +20,7 @@ class SideBySide:
     strengths: Mapping[str, float]
     transfers: tuple[str, ...]
     is_finished: bool
+    is_windowed: bool = False  # whether a controller saw only the end of the text
 
     @property
     def is_identical(self) -> bool:
@@ -69,4 +70,5 @@ def _side_by_side(
         strengths=strengths,
         transfers=transfers,
         is_finished=False,
+        is_windowed=any(chunk.windowed),
     )
