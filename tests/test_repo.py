@@ -1,6 +1,7 @@
 """The repository is what its README and its rules say."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -136,3 +137,20 @@ def test_continuous_integration_runs_the_readmes_test_command():
     script = (ROOT / ".ci" / "run").read_text("utf-8").strip().splitlines()
     command = script[-1].replace("pip install -q", "pip install")
     assert command in README.read_text("utf-8")
+
+
+def test_the_readmes_tables_are_what_the_commands_print(capsys):
+    from cmc.__main__ import _show_lab, _show_transfer
+    from cmc.lab.describe import lab_info
+    from cmc.settings import lab_folder
+
+    report = lab_folder() / "report.json"
+    if not report.is_file():
+        pytest.skip("there is no starter lab")
+    _show_lab(lab_info())
+    _show_transfer(json.loads(report.read_text("utf-8")))
+    readme = README.read_text("utf-8")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 8
+    for line in lines:
+        assert line.rstrip() in readme

@@ -29,7 +29,7 @@ UNIGRAM = Recipe(
 )  # fmt: skip
 PRIOR = Recipe(
     architecture="llama", family="sentencepiece", vocab_size=1000, hidden_size=96, layers=3,
-    heads=4, intermediate_size=256, steps=500, learning_rate=4e-3, seed=15,
+    heads=4, intermediate_size=256, steps=1500, learning_rate=4e-3, seed=15,
 )  # fmt: skip
 MODELS = {
     "template": TEMPLATE, "twin": TWIN, "byte": BYTE, "unigram": UNIGRAM, "prior": PRIOR,
