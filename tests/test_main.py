@@ -10,7 +10,7 @@ import pytest
 from cmc.__main__ import _strengths, main
 from cmc.errors import SettingError
 from cmc.settings import lab_folder
-from tests.conftest import shared
+from tests.conftest import shared, tiny_controller, tiny_target, tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 needs_lab = pytest.mark.skipif(
@@ -116,13 +116,24 @@ def test_train_beside_real_weights_lowers_the_held_out_loss(capsys, tmp_path):
 
 
 BAD = {
-    "unknown lab model": (["generate", "--target", "lab:nobody", "Hi"], 'no "lab:nobody"'),
+    "unknown lab model": (
+        ["generate", "--controller", "{controller}", "--target", "lab:nobody", "Hi"],
+        'no "lab:nobody"',
+    ),
     "strength in letters": (["generate", "--strength", "abc", "Hi"], '"abc", which is no number'),
     "infinite strength": (["generate", "--strength", "inf", "Hi"], "out of range"),
     "empty prompt": (["generate", " "], "prompt is empty"),
-    "folder that is no model": (["generate", "--target", "{folder}", "Hi"], "config.json is"),
-    "not a Hub id": (["generate", "--target", "a/b/c", "Hi"], "is not a Hub id"),
-    "a file as model": (["map", "--target", "{folder}/empty.json"], "is no folder"),
+    "folder that is no model": (
+        ["generate", "--controller", "{controller}", "--target", "{folder}", "Hi"],
+        "config.json is",
+    ),
+    "not a Hub id": (
+        ["generate", "--controller", "{controller}", "--target", "a/b/c", "Hi"],
+        "is not a Hub id",
+    ),
+    "a file as model": (
+        ["map", "--controller", "{controller}", "--target", "{folder}/empty.json"], "is no folder"
+    ),
     "no data file": (["train", "--data", "{folder}/none.json"], "none.json"),
     "empty data file": (["train", "--data", "{folder}/empty.json"], "empty"),
     "not UTF-8": (["train", "--data", "{folder}/latin.json"], "UTF-8"),
@@ -133,19 +144,31 @@ BAD = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> dict[str, str]:
+    """Return folders of a tiny model and a tiny controller, so that no lab is needed."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_target("sentencepiece").model.save_pretrained(folder / "model")
+    tiny_tokenizer("sentencepiece").save_pretrained(folder / "model")
+    tiny_controller("sentencepiece").save_pretrained(folder / "controller")
+    return {name: str(folder / name) for name in ("model", "controller")}
+
+
 @pytest.mark.parametrize("name", list(BAD))
-def test_a_mistake_gives_one_sentence_with_a_remedy(name, capsys, tmp_path):
-    if "lab" in name or name in ("empty data file", "not UTF-8", "wrong columns", "broken JSON"):
-        (lab_folder() / "lab.json").is_file() or pytest.skip("there is no starter lab")
+def test_a_mistake_gives_one_sentence_with_a_remedy(name, capsys, tmp_path, tiny):
     (tmp_path / "empty.json").write_text("")
     (tmp_path / "latin.json").write_bytes('[{"instruction": "é"}]'.encode("latin-1"))
     (tmp_path / "columns.json").write_text('[{"question": "a", "answer": "b"}]')
     (tmp_path / "broken.json").write_text('[{"instruction": "a",')
     arguments, message = BAD[name]
-    filled = [each.replace("{folder}", str(tmp_path)) for each in arguments]
+    filled = [each.format(folder=tmp_path, **tiny) for each in arguments]
     if arguments[0] == "train":
-        filled += ["--run", str(tmp_path / "run")]
-    code, out, err = run(capsys, *filled, "--json")
+        filled += ["--template", tiny["model"], "--run", str(tmp_path / "run")]
+    assert_one_sentence(message, run(capsys, *filled, "--json"))
+
+
+def assert_one_sentence(message: str, found: tuple[int, str, str]) -> None:
+    code, out, err = found
     last = err.strip().splitlines()[-1]
     assert (code, out) == (1, "")
     assert message in last
