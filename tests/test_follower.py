@@ -48,6 +48,15 @@ def test_a_text_without_boundaries_is_committed_all_the_same():
     assert len(follower.pending) < 300
 
 
+def test_a_text_never_outgrows_the_context():
+    vocabulary = tiny_vocabulary("sentencepiece")
+    follower = Follower(vocabulary, list(range(20, 200)), context=256)
+    for _ in range(400):
+        follower.push_bytes(b"x")
+        assert len(follower.ids) + len(follower.trunk) < 256
+    assert follower.is_windowed
+
+
 @pytest.mark.parametrize(("target", "most"), [("mistral_v1", 1.10), ("llama3", 1.25)])
 def test_real_answers_are_followed_token_by_token(target, most):
     """Real English answers, a Llama-2 controller behind real targets: few tokens read twice."""

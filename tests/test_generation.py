@@ -29,6 +29,12 @@ def controlled(family: str, transfer: str = "auto", **options) -> ControlledMode
     return ControlledModel(tiny_target(family), [controller], transfer=transfer, **options)
 
 
+def controlled_scores(decoder: _Decoder, logits: torch.Tensor) -> torch.Tensor:
+    """Return what the first controller adds to the first row."""
+    control = decoder._controls[0]
+    return control.control(logits, [0], control.propose(logits, [0], None))
+
+
 def plain_generate(family: str, prompt: str, count: int) -> list[int]:
     target = tiny_target(family)
     ids = torch.tensor([target.vocabulary.encode_prompt(prompt)])
@@ -87,7 +93,7 @@ def test_a_cached_step_equals_a_fresh_one(family, transfer):
         for token in ids[:done]:
             fresh.push([token], [0])
             logits = fresh._target_logits()
-        control = fresh._controls[0].control(logits, [0])
+        control = controlled_scores(fresh, logits)
         torch.testing.assert_close(step, logits + control, rtol=1e-3, atol=2e-3)
         cached.push([ids[done]], [0])
 
@@ -122,7 +128,7 @@ def test_what_cover_did_not_score_gains_against_nothing(family):
     model = controlled(family, "cover", cover=CoverSettings(target_candidates=4))
     decoder = _Decoder(model, [Row(PROMPT, (1.5,))])
     logits = decoder._target_logits()
-    control = decoder._controls[0].control(logits, [0])[0]
+    control = controlled_scores(decoder, logits)[0]
     assert (control == control.min()).sum() > control.numel() // 2
 
 
@@ -147,11 +153,17 @@ def test_same_is_the_papers_formula():
     torch.testing.assert_close(ours, torch.log_softmax(expected, -1), rtol=1e-4, atol=1e-4)
 
 
-def test_padded_rows_are_carried_along():
+@pytest.mark.parametrize("transfer", ["same", "pm-mined", "cover"])
+def test_padded_rows_get_nothing(transfer):
     controller, target = tiny_controller("sentencepiece"), tiny_target("sentencepiece", rows=448)
-    for transfer in ("same", "pm-mined", "cover"):
-        model = ControlledModel(target, [controller], transfer=transfer)
-        assert model.generate([Row(PROMPT, (1.0,))], TWELVE)[0].token_ids
+    decoder = _Decoder(
+        ControlledModel(target, [controller], transfer=transfer), [Row(PROMPT, (1.0,))]
+    )
+    control = controlled_scores(decoder, decoder._target_logits())[0]
+    padded = control[target.vocabulary.size :]
+    assert len(padded) == 48
+    least = control.min() if transfer == "cover" else torch.zeros(())
+    assert torch.equal(padded, least.expand(48))
 
 
 def brute_force(pair, ids, said: bytes, more: bytes, strength: float, *, ends=False) -> tuple:
@@ -203,7 +215,7 @@ def test_cover_equals_its_formula_token_by_token(family, strength, said):
     for token in ids:
         decoder.push([token], [0])
     logits = decoder._target_logits()
-    control = decoder._controls[0].control(logits, [0])[0].double()
+    control = controlled_scores(decoder, logits)[0].double()
     pair, context = (controller, vocabulary), controller.vocabulary.encode_prompt(PROMPT)
 
     def formula(more: bytes, **options) -> torch.Tensor:
@@ -288,11 +300,44 @@ def test_streaming_gives_the_same_text_and_no_broken_character(transfer):
             assert later.startswith(earlier)
 
 
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_the_order_of_controllers_does_not_matter(transfer):
+    one, other = tiny_controller("sentencepiece"), tiny_controller("unigram", seed=8)
+    target = tiny_target("byte-level")
+    forth, back = (
+        _Decoder(ControlledModel(target, pair, transfer=transfer), [Row(PROMPT, strengths)])
+        for pair, strengths in (((one, other), (1.0, -0.5)), ((other, one), (-0.5, 1.0)))
+    )
+    for token in (5, 40, 60):
+        torch.testing.assert_close(forth.scores([0]), back.scores([0]), rtol=1e-4, atol=1e-4)
+        forth.push([token], [0])
+        back.push([token], [0])
+
+
+def test_what_no_controller_knows_keeps_its_mass():
+    pair = [tiny_controller("sentencepiece"), tiny_controller("sentencepiece", seed=6)]
+    model = ControlledModel(tiny_target("unigram"), pair, transfer="pm-mined")
+    base = _Decoder(ControlledModel(model.target, []), [Row(PROMPT, ())]).scores([0])
+    moved = _Decoder(model, [Row(PROMPT, (1.2, 0.7))]).scores([0])
+    unknown = torch.from_numpy(model._carriers[0].ids < 0)
+    before, after = base.softmax(-1)[0, unknown], moved.softmax(-1)[0, unknown]
+    torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-7)
+
+
 def test_two_controllers_at_strengths_that_cancel_are_the_base():
     target, controller = tiny_target("sentencepiece"), tiny_controller("sentencepiece")
     model = ControlledModel(target, [controller, controller])
     ours, base = model.generate([Row(PROMPT, (0.8, -0.8)), Row(PROMPT, (0, 0))], TWELVE)
     assert ours.token_ids == base.token_ids
+
+
+def test_scoring_nothing_is_nothing_and_too_much_is_refused():
+    model = controlled("byte-level", "cover")
+    assert model.score([], [], [1.0]) == []
+    with pytest.raises(SettingError, match="1 prompts and 2 responses"):
+        model.score([PROMPT], ["a", "b"], [1.0])
+    with pytest.raises(SettingError, match="exceed the 256 tokens"):
+        model.score([PROMPT], ["word " * 300], [1.0])
 
 
 def test_sampling_follows_the_probabilities():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from cmc.combine import combine
+from cmc.combine import centre, combine
 from cmc.controller import Controller
 from cmc.data import format_prompt, response_prefix
 from cmc.errors import ControlError, SettingError, VocabMismatch
@@ -172,6 +172,13 @@ class ControlledModel:
                 scored too.
             strengths: one per controller, the same for all responses.
         """
+        if len(prompts) != len(responses):
+            raise SettingError(
+                f"{len(prompts)} prompts and {len(responses)} responses",
+                hint="Give every prompt one response.",
+            )
+        if not prompts:
+            return []
         rows = [Row(prompt, tuple(strengths)) for prompt in prompts]
         vocabulary = self.target.vocabulary
         ids = [
@@ -180,7 +187,8 @@ class ControlledModel:
         ]
         logprobs: list[list[float]] = [[] for _ in rows]
         decoder = _Decoder(self, rows)
-        for step in range(max(map(len, ids), default=0)):
+        decoder.check_room(max(map(len, ids)))
+        for step in range(max(map(len, ids))):
             forced = [each[step] if step < len(each) else vocabulary.pad_id for each in ids]
             active = [row for row, each in enumerate(ids) if step < len(each)]
             scores = torch.log_softmax(decoder.scores(active, forced), -1)
@@ -293,11 +301,29 @@ class _Decoder:
         """Return `(batch, vocab)` float32 controlled scores of the next token."""
         logits = self._target_logits()
         # A controller is asked only where its strength is not 0: the base stays what it is.
-        for number, control in enumerate(self._controls):
-            rows = [row for row in active if self._rows[row].strengths[number] != 0]
-            if rows:
-                logits = combine(logits, [control.control(logits, rows, forced)])
-        return logits
+        asked = [
+            (control, rows)
+            for number, control in enumerate(self._controls)
+            if (rows := [row for row in active if self._rows[row].strengths[number] != 0])
+        ]
+        # All see the target's own scores and score each other's candidates, in whatever order.
+        candidates: dict[int, list[int]] = {}
+        for control, rows in asked:
+            for row, proposed in control.propose(logits, rows, forced).items():
+                candidates[row] = list(dict.fromkeys([*candidates.get(row, ()), *proposed]))
+        controls = [control.control(logits, rows, candidates) for control, rows in asked]
+        return combine(logits, self._recentred(logits, asked, controls))
+
+    def _recentred(
+        self, logits: Tensor, asked: Sequence[tuple[Control, list[int]]], controls: list[Tensor]
+    ) -> list[Tensor]:
+        """Centre the sum of several mapped controls: what none of them knows keeps its mass."""
+        mapped = [i for i, (control, _) in enumerate(asked) if isinstance(control, MappedControl)]
+        if len(mapped) < 2:
+            return controls
+        known = torch.stack([asked[i][0].known(logits) for i in mapped]).any(0)
+        total = centre(logits, torch.stack([controls[i] for i in mapped]).sum(0), known)
+        return [total, *(each for i, each in enumerate(controls) if i not in mapped)]
 
     def _target_logits(self) -> Tensor:
         device = self._target.device

@@ -10,7 +10,7 @@ The control of target token w behind the pending bytes s is log q(s+w)/q(s) - lo
 where of the u that reach beyond w only those count which the target, too, would begin with w.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -66,6 +66,8 @@ class CoverControl:
         self._settings = settings
         self._spelling = spelling
         self._strengths = list(strengths)
+        self._asked: list[_Row] = []
+        self._table: Table | None = None  # of the step that was proposed for
         self.reader = Reader(controller, prompts, settings.use_prior)
 
     @property
@@ -77,32 +79,52 @@ class CoverControl:
         if spelled := self._spelling.of_target(token_id):
             self.reader.followers[row].push_bytes(spelled)
 
-    def control(
-        self, logits: Tensor, rows: Sequence[int], forced: Sequence[int] | None = None
-    ) -> Tensor:
-        """Return strength x shift.
+    def propose(
+        self, logits: Tensor, rows: Sequence[int], forced: Sequence[int] | None
+    ) -> dict[int, list[int]]:
+        """Read the texts on and collect candidates from both sides.
 
         Args:
-            logits: `(batch, vocab)` scores so far, from which the favourites are proposed.
-            rows: texts to control, the others get 0.
+            logits: `(batch, vocab)` scores of the target, whose favourites are proposed.
+            rows: texts to control.
             forced: per row of the batch, a target id that must be scored exactly.
+
+        Returns:
+            Target ids per row.
+        """
+        self.reader.advance(rows)
+        self._asked = [self._start(row) for row in rows]
+        self._table = self._trunk_table(self._asked)
+        count = min(self._settings.target_candidates, logits.shape[1])
+        favourites = logits[list(rows)].topk(count).indices.tolist()
+        proposed = {}
+        for each, tokens in zip(self._asked, favourites, strict=True):
+            extra = [] if forced is None else [forced[each.number]]
+            wanted = [*tokens, *extra, *self._wanted(each, self._table)]
+            spelled = [token for token in wanted if self._spelling.of_target(token)]
+            proposed[each.number] = list(dict.fromkeys(spelled))
+        return proposed
+
+    def control(
+        self, logits: Tensor, rows: Sequence[int], candidates: Mapping[int, Sequence[int]]
+    ) -> Tensor:
+        """Return strength x shift; call `propose` before.
+
+        Args:
+            logits: `(batch, vocab)` scores of the target.
+            rows: as proposed for; the others get 0.
+            candidates: per row the target ids to score, those of other controllers among them.
 
         Returns:
             `(batch, vocab)` in nats. Tokens that were not scored get the least of what was, so
             none gains against one that was.
         """
-        control = torch.zeros_like(logits)
-        if not rows:
-            return control
-        rows = sorted(rows)
-        self.reader.advance(rows)
-        asked = [self._start(row) for row in rows]
-        table = self._trunk_table(asked)
-        count = min(self._settings.target_candidates, logits.shape[1])
-        favourites = logits[rows].topk(count).indices.tolist()
-        for each, tokens in zip(asked, favourites, strict=True):
-            extra = [] if forced is None else [forced[each.number]]
-            self._propose(each, table, [*tokens, *extra])
+        del rows
+        control, asked, table = torch.zeros_like(logits), self._asked, self._table
+        for each in asked:
+            each.candidates = list(candidates[each.number])
+            spelled = [self._spelling.of_target(token) for token in each.candidates]
+            each.texts = [each.pending, *(each.pending + more for more in spelled)]
         self._grow(asked, table)
         questions = [
             self._terms(each, text, len(each.pending)) for each in asked for text in each.texts
@@ -126,9 +148,8 @@ class CoverControl:
                 strengths.append(self._strengths[each.number])
         return Table(scores, strengths, self._spelling.order)
 
-    def _propose(self, asked: _Row, table: Table, favourites: Sequence[int]) -> None:
-        """Collect candidates from both sides: what the target likes, what control wants."""
-        wanted = dict.fromkeys(each for each in favourites if self._spelling.of_target(each))
+    def _wanted(self, asked: _Row, table: Table) -> Iterator[int]:
+        """Yield the target tokens that begin what the controller would most like to say."""
         covering = self._spelling.covering(asked.pending)
         for depth in range(len(covering.ids) + 1):
             rest = asked.pending[covering.ends[depth - 1] if depth else 0 :]
@@ -137,10 +158,7 @@ class CoverControl:
             for token in table.best(node, start, end, self._settings.controller_candidates):
                 more = self._spelling.of_controller(token)[len(rest) :]
                 if more and (first := self._spelling.first_token(more)) >= 0:
-                    wanted[first] = None
-        asked.candidates = [each for each in wanted if self._spelling.of_target(each)]
-        spelled = [self._spelling.of_target(each) for each in asked.candidates]
-        asked.texts = [asked.pending, *(asked.pending + each for each in spelled)]
+                    yield first
 
     def _grow(self, asked: Sequence[_Row], table: Table) -> None:
         """Compute the nodes that candidates need beside the trunks, all rows in one forward."""

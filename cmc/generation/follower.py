@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from cmc.vocab import Vocabulary
 from cmc.vocab.canonical import split_incomplete
 
-PENDING_LIMIT = 256  # bytes without a boundary after which half is committed all the same
-ROOM = 64  # tokens of the context kept free for what is pending and proposed
+PENDING_LIMIT = 256  # tokens without a boundary after which half is committed all the same
+ROOM = 32  # tokens of the context kept free for what is proposed
 
 
 @dataclass
@@ -47,15 +47,18 @@ class Follower:
             for segment in segments[:-open_segments]
             for each in self.vocabulary.encode_segment(segment)
         ]
-        if not ids and len(self.pending) > PENDING_LIMIT:
+        if not ids:
             whole = self.vocabulary.encode_continuation(text.encode())
-            ids = whole[: len(whole) // 2]
+            if len(whole) > min(PENDING_LIMIT, self.context // 4):
+                ids = whole[: len(whole) // 2]
         if text.encode() + rest != self.pending or not self._is_spelled(ids):
             # Bytes that are no text, or text the controller cannot spell: nothing that follows
             # can be read as a part of it.
             self._commit(self.vocabulary.encode_continuation(text.encode()), rest)
         elif ids:
             self._commit(ids, self.pending[len(self.vocabulary.spell(ids)) :])
+        else:
+            self._window()
 
     def push_id(self, token_id: int) -> None:
         """Go on by a token of the same vocabulary."""
@@ -78,7 +81,8 @@ class Follower:
         self._window()
 
     def _window(self) -> None:
-        if len(self.ids) + ROOM <= self.context or len(self.ids) <= self.context // 2:
+        room = self.context - len(self.trunk) - ROOM
+        if len(self.ids) <= room or len(self.ids) <= self.context // 2:
             return
         first = self.ids[:1] if self._keeps_first else []
         self.ids = first + self.ids[-(self.context // 2) :]

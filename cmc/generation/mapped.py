@@ -1,6 +1,6 @@
 """`same` and `pm-mined`: carry the shift token by token through a vocab map."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class MappedControl:
     ) -> None:  # fmt: skip
         self._target = target
         self._map = vocab_map
+        self._gather: Tensor | None = None
         self._by_id = vocab_map.controller_fingerprint == vocab_map.target_fingerprint
         self._strengths = torch.tensor(strengths, dtype=torch.float32)
         self.reader = Reader(controller, prompts, use_prior=False)
@@ -33,21 +34,33 @@ class MappedControl:
         elif spelled := self._target.token_bytes[token_id]:
             self.reader.followers[row].push_bytes(spelled)
 
+    def propose(
+        self, logits: Tensor, rows: Sequence[int], forced: Sequence[int] | None
+    ) -> dict[int, list[int]]:
+        """Read the texts on; every mapped token is scored, so none is proposed."""
+        del logits, forced
+        self.reader.advance(rows)
+        return {}
+
+    def known(self, logits: Tensor) -> Tensor:
+        """Return `(vocab,)` bool: the target's tokens the controller knows."""
+        return self._index(logits) < self._map.controller_size
+
     def control(
-        self, logits: Tensor, rows: Sequence[int], forced: Sequence[int] | None = None
+        self, logits: Tensor, rows: Sequence[int], candidates: Mapping[int, Sequence[int]]
     ) -> Tensor:
         """Return `(batch, vocab)` strength x shift, centred; 0 in rows not asked for."""
-        del forced  # every mapped token is scored
+        del candidates
         control = torch.zeros_like(logits)
-        if not rows:
-            return control
-        self.reader.advance(rows)
-        index = self._map.gather_index(logits.shape[1], logits.device)
-        known = index < self._map.controller_size
         delta = torch.stack(
             [self.reader.at(row, len(self.reader.chain(row)) - 1).delta for row in rows]
         ).to(logits)
         strengths = self._strengths[list(rows)].to(logits)
-        raw = torch.nn.functional.pad(strengths[:, None] * delta, (0, 1))[:, index]
-        control[list(rows)] = centre(logits[list(rows)], raw, known)
+        raw = torch.nn.functional.pad(strengths[:, None] * delta, (0, 1))[:, self._index(logits)]
+        control[list(rows)] = centre(logits[list(rows)], raw, self.known(logits))
         return control
+
+    def _index(self, logits: Tensor) -> Tensor:
+        if self._gather is None:
+            self._gather = self._map.gather_index(logits.shape[1], logits.device)
+        return self._gather

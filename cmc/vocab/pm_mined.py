@@ -118,8 +118,10 @@ def _role_ids(controller: Vocabulary, target: Vocabulary) -> dict[int, int]:
     """Carry roles: every id of the target's end set means the controller's end."""
     carried: dict[int, int] = {}
     for role in ROLES_CARRIED:
-        if controller.roles[role]:
-            carried |= dict.fromkeys(target.roles[role], controller.roles[role][0])
+        # An id that also ends texts, as padding often does, says nothing but the end.
+        own = [each for each in controller.roles[role] if each not in controller.eos_ids]
+        if own:
+            carried |= dict.fromkeys(target.roles[role], own[0])
     if controller.eos_ids:
         carried |= dict.fromkeys(target.eos_ids, controller.eos_id)
     return carried

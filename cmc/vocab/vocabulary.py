@@ -56,7 +56,9 @@ class Vocabulary:
         added = tokenizer.added_tokens_decoder
         specials = {token_id for token_id, token in added.items() if token.special}
         specials |= set(tokenizer.all_special_ids)
-        self.roles = self._find_roles(specials, set(eos_ids))
+        # Settings of a model may name ids that mean "none", such as -1.
+        ends = {each for each in eos_ids if 0 <= each < self.size}
+        self.roles = self._find_roles(specials, ends)
         self.token_bytes = [
             self._spelling(token_id, token, token_id in added, specials)
             for token_id, token in enumerate(self.tokens)
@@ -96,7 +98,8 @@ class Vocabulary:
     def bos_id(self) -> int | None:
         """The id put before every prompt, if the tokenizer has one of its own."""
         own = [each for each in self.roles["bos"] if each not in self.roles["eos"]]
-        return own[0] if own else None
+        known = self.tokenizer.bos_token_id
+        return known if known in own else own[0] if own else None
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
