@@ -1,6 +1,7 @@
 """The packaged tiny model: load, save, publish."""
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from cmc.models import (
     find_folder,
     load_causal_lm,
     load_tokenizer,
+    on_device,
     stored_eos_ids,
 )
 from cmc.vocab import Vocabulary
 
 FORMAT_VERSION = 1
 MANIFEST = "controller.json"
+NETWORKS = ("delta", "prior")
 
 
 def default_settings() -> dict[str, Any]:
@@ -61,7 +64,11 @@ class Controller:
     @property
     def context(self) -> int:
         """Tokens it can read at once."""
-        return self.delta.config.max_position_embeddings
+        config = self.delta.config
+        window = getattr(config, "sliding_window", None)
+        if window and getattr(config, "use_sliding_window", True) is not False:
+            return min(config.max_position_embeddings, window)
+        return config.max_position_embeddings
 
     @property
     def parameters(self) -> int:
@@ -81,17 +88,25 @@ class Controller:
         )  # fmt: skip
         tokenizer = load_tokenizer(folder, str(name))
         if not (folder / MANIFEST).is_file():
-            vocabulary = Vocabulary(tokenizer, eos_ids=stored_eos_ids(folder))
-            delta = load_causal_lm(folder, str(name))
+            vocabulary = Vocabulary(tokenizer, eos_ids=stored_eos_ids(folder, str(name)))
+            delta = load_causal_lm(folder, str(name), torch.float32)
             return cls(str(name), delta, None, vocabulary)._checked()
         settings = default_settings() | _read_manifest(folder / MANIFEST)
         vocabulary = Vocabulary(tokenizer, eos_ids=settings["eos_ids"])
-        delta = load_causal_lm(folder / "delta", f"{name}/delta")
-        has_prior = (folder / "prior").is_dir()
-        prior = load_causal_lm(folder / "prior", f"{name}/prior") if has_prior else None
+        delta, prior = (
+            load_causal_lm(folder / part, f"{name}/{part}", torch.float32)
+            if part == "delta" or (folder / part).is_dir()
+            else None
+            for part in NETWORKS
+        )
         return cls(str(name), delta, prior, vocabulary, settings)._checked()
 
     def _checked(self) -> "Controller":
+        if getattr(self.delta.config, "max_position_embeddings", None) is None:
+            raise ModelError(
+                f"{self.name} does not say how many tokens it reads",
+                hint="Choose a Llama or GPT style controller.",
+            )
         for network in filter(None, (self.delta, self.prior)):
             rows = network.get_output_embeddings().weight.shape[0]
             if rows < self.vocabulary.size:
@@ -100,13 +115,14 @@ class Controller:
                     f"network only {rows:,} rows",
                     hint="Load the controller with the tokenizer it was trained with.",
                 )
-            network.to(best_device())
+            on_device(network, self.name, best_device())
         return self
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write delta, prior, tokenizer, `controller.json` and a model card."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        remove_controller(folder)
         self.delta.save_pretrained(folder / "delta")
         if self.prior is not None:
             self.prior.save_pretrained(folder / "prior")
@@ -167,6 +183,14 @@ def random_controller(
     )  # fmt: skip
     delta = LlamaForCausalLM(config).eval().to(best_device())
     return Controller("random", delta, None, vocabulary)
+
+
+def remove_controller(folder: Path) -> None:
+    """Remove what an earlier save left in a folder, and no other file."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for part in NETWORKS:
+        if (folder / part).is_dir():
+            shutil.rmtree(folder / part)
 
 
 def load_controller(name: str) -> Controller:

@@ -79,7 +79,8 @@ def load_language_model(name: str, *, device: torch.device | None = None) -> Lan
     """
     folder, revision = find_folder(name, lab_kind="models", allow_patterns=MODEL_FILES)
     device = device or best_device()
-    model = load_causal_lm(folder, name).to(device)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    model = on_device(load_causal_lm(folder, name, dtype), name, device)
     eos = model.generation_config.eos_token_id
     eos_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
     vocabulary = Vocabulary(load_tokenizer(folder, name), eos_ids=eos_ids)
@@ -101,7 +102,7 @@ def load_vocabulary(name: str) -> Vocabulary:
         TokenizerError: the tokenizer cannot be read.
     """
     folder, _ = find_folder(name, lab_kind="controllers", allow_patterns=TOKENIZER_FILES)
-    return Vocabulary(load_tokenizer(folder, name), eos_ids=stored_eos_ids(folder))
+    return Vocabulary(load_tokenizer(folder, name), eos_ids=stored_eos_ids(folder, name))
 
 
 def find_folder(name: str, *, lab_kind: str, allow_patterns: list[str]) -> tuple[Path, str | None]:
@@ -111,9 +112,16 @@ def find_folder(name: str, *, lab_kind: str, allow_patterns: list[str]) -> tuple
     if name.startswith("lab:"):
         return _lab_member(name, lab_kind), None
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    try:
+        is_folder, is_there = folder.is_dir(), folder.exists()
+    except OSError as error:  # the name is longer than a file system takes
+        raise ModelError(
+            f'"{name[:40]}…" cannot be looked up ({error.strerror})',
+            hint="Give a lab name, a folder or a Hub id.",
+        ) from error
+    if is_folder:
         return folder, None
-    if folder.exists() or name.startswith((".", "/", "~")):
+    if is_there or name.startswith((".", "/", "~")):
         raise ModelError(f'"{name}" is no folder', hint="Give the folder that holds the model.")
     return _download(name, allow_patterns)
 
@@ -162,8 +170,8 @@ def _download(name: str, allow_patterns: list[str]) -> tuple[Path, str | None]:
     return Path(path), Path(path).name
 
 
-def load_causal_lm(folder: Path, name: str) -> PreTrainedModel:
-    """Load the weights of a folder in evaluation mode: fp32 on a processor, bf16 on a GPU."""
+def load_causal_lm(folder: Path, name: str, dtype: torch.dtype) -> PreTrainedModel:
+    """Load the weights of a folder as `dtype`, frozen, in evaluation mode, on the processor."""
     if not (folder / "config.json").is_file():
         raise ModelError(
             f"{name} holds no model: config.json is missing",
@@ -174,7 +182,6 @@ def load_causal_lm(folder: Path, name: str) -> PreTrainedModel:
             f"{name} has no safetensors weights",
             hint="Other formats can run code and are not read; choose a safetensors revision.",
         )
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False,
@@ -192,6 +199,21 @@ def load_causal_lm(folder: Path, name: str) -> PreTrainedModel:
             hint="Copy or download the whole model again.",
         )
     return model.eval().requires_grad_(False)
+
+
+def on_device(model: PreTrainedModel, name: str, device: torch.device) -> PreTrainedModel:
+    """Return the model on a device.
+
+    Raises:
+        ModelError: the GPU has too little memory for it.
+    """
+    try:
+        return model.to(device)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"{name} does not fit on the GPU",
+            hint="Choose a smaller model, or set CUDA_VISIBLE_DEVICES= to use the processor.",
+        ) from error
 
 
 def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
@@ -223,12 +245,27 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def stored_eos_ids(folder: Path) -> list[int]:
-    """Read the end-of-text ids that generation settings or configuration name."""
+def stored_eos_ids(folder: Path, name: str) -> list[int]:
+    """Read the end-of-text ids that generation settings or configuration name.
+
+    Raises:
+        ModelError: one of the two files is damaged.
+    """
     for file in ("generation_config.json", "config.json"):
-        path = folder / file
-        if path.is_file():
-            eos: Any = json.loads(path.read_text("utf-8")).get("eos_token_id")
+        if (folder / file).is_file():
+            eos = _read_settings(folder / file, name).get("eos_token_id")
             if eos is not None:
                 return eos if isinstance(eos, list) else [eos]
     return []
+
+
+def _read_settings(path: Path, name: str) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        stored = None
+    if not isinstance(stored, dict):
+        raise ModelError(
+            f"{path.name} of {name} is damaged", hint="Copy or download the whole model again."
+        )
+    return stored

@@ -1,9 +1,12 @@
 """Controllers on disk: what is saved comes back, what is damaged is refused."""
 
+import copy
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import BloomConfig, BloomForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
 from cmc.controller import Controller, load_controller, random_controller
 from cmc.errors import ModelError
@@ -71,6 +74,51 @@ def test_a_damaged_controller_is_refused(tmp_path):
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(ModelError, match="cannot be read"):
         load_controller(str(tmp_path))
+
+
+def test_a_save_leaves_nothing_of_an_earlier_one_and_every_other_file(tmp_path):
+    controller = tiny_controller("sentencepiece")
+    controller.save_pretrained(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    Controller("bare", controller.delta, None, controller.vocabulary).save_pretrained(tmp_path)
+    assert load_controller(str(tmp_path)).prior is None
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_controllers_are_exact_however_they_were_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("cmc.controller.best_device", lambda: torch.device("cpu"))
+    controller = tiny_controller("sentencepiece")
+    controller.save_pretrained(tmp_path)
+    copy.deepcopy(controller.delta).half().save_pretrained(tmp_path / "delta")
+    copy.deepcopy(controller.prior).bfloat16().save_pretrained(tmp_path / "prior")
+    loaded = load_controller(str(tmp_path))
+    assert (loaded.delta.dtype, loaded.prior.dtype) == (torch.float32, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("config", "context"),
+    [
+        (LlamaConfig(max_position_embeddings=64), 64),
+        (MistralConfig(max_position_embeddings=64, sliding_window=16), 16),
+        (MistralConfig(max_position_embeddings=64, sliding_window=None), 64),
+        (Qwen2Config(max_position_embeddings=64, use_sliding_window=True, sliding_window=16), 16),
+        (Qwen2Config(max_position_embeddings=64, use_sliding_window=False), 64),
+    ],
+)
+def test_a_controller_reads_no_more_than_its_window(config, context):
+    delta = SimpleNamespace(config=config)
+    assert Controller("any", delta, None, tiny_vocabulary("sentencepiece")).context == context
+
+
+def test_a_controller_without_a_known_context_is_refused(tmp_path):
+    size = tiny_vocabulary("sentencepiece").size
+    config = BloomConfig(vocab_size=size, hidden_size=16, n_layer=1, n_head=2)
+    BloomForCausalLM(config).save_pretrained(tmp_path)
+    tiny_tokenizer("sentencepiece").save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="does not say how many tokens it reads") as caught:
+        load_controller(str(tmp_path))
+    assert "Llama" in caught.value.hint
 
 
 def test_a_tokenizer_of_another_size_is_refused(tmp_path):

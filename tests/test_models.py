@@ -76,6 +76,7 @@ def test_padded_rows_are_allowed_and_missing_rows_are_not(folder):
         ("a/b/c", "is not a Hub id"),
         ("u/m;rm", "is not a Hub id"),
         ("../../no/such", "is no folder"),
+        ("n" * 5000, "cannot be looked up"),
     ],
 )
 def test_names_that_name_nothing(name, message):
@@ -99,3 +100,28 @@ def test_folders_that_are_no_model(folder):
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(TokenizerError, match="cannot be read"):
         load_vocabulary(str(folder))
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]", b"\xff\xfe"])
+def test_damaged_settings_are_named(folder, content):
+    file = folder / "generation_config.json"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ModelError, match=r"generation_config.json of .* is damaged") as caught:
+        load_vocabulary(str(folder))
+    assert caught.value.hint
+
+
+def test_a_model_that_does_not_fit_is_told(folder, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("transformers.PreTrainedModel.to", full)
+    with pytest.raises(ModelError, match="does not fit on the GPU") as caught:
+        load_language_model(str(folder))
+    assert "CUDA_VISIBLE_DEVICES" in caught.value.hint
+
+
+def test_a_model_for_the_processor_is_exact_beside_a_gpu(folder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    loaded = load_language_model(str(folder), device=torch.device("cpu"))
+    assert loaded.model.dtype == torch.float32
