@@ -9,11 +9,11 @@ from typing import Any
 
 from cmc.errors import SettingError
 
-# Seven words of the person's own machine decide how much they may ask for; these are the
-# limits at which a request is certainly a slip of the finger.
+# The machine decides what is sensible; beyond these limits a value is certainly a slip.
 STRENGTH_RANGE = (-10.0, 10.0)  # no unit
 SLIDER_RANGE = (-1.0, 2.0)  # no unit; what the slider offers, the number box takes the rest
 MAX_NEW_TOKENS = 8192
+LEAST_TEMPERATURE = 1e-4  # no unit; below it scores divided by it overflow
 TRANSFERS = ("auto", "same", "pm-mined", "cover")
 OBJECTIVES = ("sft", "npo")
 PROMPT_FORMATS = ("qa", "alpaca", "open-instruct", "plain")
@@ -38,7 +38,7 @@ def checked_number(name: str, value: Any, low: float, high: float) -> float:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SettingError(
             f'{name} is "{value}", which is no number',
             hint=f"Give a number from {low:g} to {high:g}.",
@@ -46,6 +46,29 @@ def checked_number(name: str, value: Any, low: float, high: float) -> float:
     if not math.isfinite(number) or not low <= number <= high:
         raise SettingError(
             f"{name} is {value}, out of range", hint=f"Give a number from {low:g} to {high:g}."
+        )
+    return number
+
+
+def checked_whole(name: str, value: Any, low: int, high: int) -> int:
+    """Return `value` as a whole number between `low` and `high`, exact however large it is.
+
+    Raises:
+        SettingError: not a whole number, or out of range; the message has the value.
+    """
+    try:
+        # A whole number of more than 53 bits does not survive a float.
+        number = int(value) if isinstance(value, int | str) else None
+    except ValueError:
+        number = None
+    if number is None:
+        real = checked_number(name, value, low, high)
+        if not real.is_integer():
+            raise SettingError(f"{name} is {real:g}", hint="Give a whole number.")
+        number = int(real)
+    if not low <= number <= high:
+        raise SettingError(
+            f"{name} is {value}, out of range", hint=f"Give a number from {low} to {high}."
         )
     return number
 
@@ -61,16 +84,13 @@ def checked_choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def _check_numbers(request: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+def _check_numbers(request: Any, ranges: Mapping[str, tuple[Any, Any]]) -> None:
     """Coerce the numeric fields of a frozen dataclass and check their ranges."""
     for name, (low, high) in ranges.items():
-        number = checked_number(name.replace("_", " "), getattr(request, name), low, high)
-        whole = isinstance(type(request).__dataclass_fields__[name].default, int)
-        if whole and number != int(number):
-            raise SettingError(
-                f"{name.replace('_', ' ')} is {number:g}", hint="Give a whole number."
-            )
-        object.__setattr__(request, name, int(number) if whole else number)
+        is_whole = isinstance(type(request).__dataclass_fields__[name].default, int)
+        check = checked_whole if is_whole else checked_number
+        number = check(name.replace("_", " "), getattr(request, name), low, high)
+        object.__setattr__(request, name, number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +108,11 @@ class Sampling:
         ranges = {"max_new_tokens": (1, MAX_NEW_TOKENS), "temperature": (0, 10)}
         ranges |= {"top_k": (0, 10**6), "top_p": (0, 1), "min_p": (0, 1), "seed": (0, 2**63)}
         _check_numbers(self, ranges)
+        if 0 < self.temperature < LEAST_TEMPERATURE:
+            raise SettingError(
+                f"temperature is {self.temperature:g}, out of range",
+                hint=f"Give at least {LEAST_TEMPERATURE:g}; 0 is greedy.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +177,10 @@ class TrainSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MapRequest:
-    """One press of Inspect in the Vocabulary tab, or one `cmc map`."""
+    """One press of Inspect in the Vocabulary tab, or one `cmc map`.
+
+    The published map is one of `pm-mined`: with parity, `auto` means that.
+    """
 
     controller: str = STARTER_CONTROLLER
     target: str = STARTER_TARGET
@@ -162,6 +190,13 @@ class MapRequest:
 
     def __post_init__(self) -> None:
         checked_choice("transfer", self.transfer, TRANSFERS)
+        if self.parity and self.transfer not in ("auto", "pm-mined"):
+            raise SettingError(
+                f"parity with the published map is not for the transfer {self.transfer}",
+                hint="Choose the transfer pm-mined, or leave parity out.",
+            )
+        if self.parity:
+            object.__setattr__(self, "transfer", "pm-mined")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,18 @@
 """What all tabs share: side by side from one batch, and what strangers may name."""
 
+import copy
+import gc
 import json
+import weakref
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from conftest import tiny_controller, tiny_target, tiny_vocabulary
 
 from cmc import workspace as module
-from cmc.errors import ModelError, RunError, SettingError, TrainingError
+from cmc.errors import DataError, ModelError, RunError, SettingError, TrainingError
+from cmc.models import LanguageModel
 from cmc.settings import GenerationRequest, MapRequest, Sampling, TrainSettings, TransferRequest
 from cmc.workspace import Workspace, choose_mode
 from cmc.workspace.kept import Kept
@@ -68,6 +73,35 @@ def test_models_are_loaded_once(workspace):
     for strength in (0.5, 1.0):
         list(workspace.stream_side_by_side(request(strength)))
     assert LOADED == ["byte-level"]
+
+
+def test_no_more_targets_stay_alive_than_models_are_kept(workspace, monkeypatch):
+    alive: weakref.WeakSet = weakref.WeakSet()
+
+    def load_fresh(_: str) -> LanguageModel:
+        model = copy.deepcopy(tiny_target("byte-level").model)
+        alive.add(model)
+        return LanguageModel("fresh", model, tiny_vocabulary("byte-level"))
+
+    monkeypatch.setattr(module, "load_language_model", load_fresh)
+    for number in range(module.MODELS_KEPT + 3):
+        workspace.controlled_model(replace(request(), target=f"target {number}"))
+    gc.collect()
+    assert len(alive) == module.MODELS_KEPT
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"targets": [{}]}', '{"targets": []}'])
+def test_a_damaged_lab_is_told(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("CMC_LAB", str(tmp_path))
+    lab = Workspace(home=tmp_path / "home")
+    assert (lab.about_models(), lab.report()) == ({}, None)
+    (tmp_path / "lab.json").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=r"lab.json .* is damaged") as caught:
+        lab.about_models()
+    assert "lab build" in caught.value.hint
+    (tmp_path / "report.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match=r"report.json .* is damaged"):
+        lab.report()
 
 
 def test_side_by_side_takes_one_prompt(workspace):

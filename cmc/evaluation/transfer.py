@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import transformers
 
 from cmc.controller import Controller, load_controller
 from cmc.data import Record, fingerprint_records, read_records
+from cmc.errors import SettingError
 from cmc.evaluation.answers import Answer, ask
 from cmc.evaluation.scores import wilson_interval
 from cmc.generation import ControlledModel
@@ -36,6 +37,7 @@ def evaluate_transfer(request: TransferRequest) -> Iterator[TransferProgress]:
     no unit: 1 where control does for the target what it does for the template.
 
     Raises:
+        SettingError: a transfer does not fit one of the targets; nothing was measured.
         CmcError: a model, controller or data file cannot be used.
     """
     started = time.perf_counter()
@@ -43,11 +45,7 @@ def evaluate_transfer(request: TransferRequest) -> Iterator[TransferProgress]:
     records = read_records(request.data, limit=request.limit)
     names = request.targets or lab_targets()
     targets = {name: load_language_model(name) for name in names}
-    plan = [
-        (name, transfer)
-        for name, target in targets.items()
-        for transfer in request.transfers or fitting_transfers(controller, target)
-    ]
+    plan = _planned(controller, targets, request.transfers)
     total = len(plan) + len(targets) + 2
     measure = _Measure(controller, records, request)
     template = load_language_model(request.template)
@@ -78,6 +76,25 @@ def evaluate_transfer(request: TransferRequest) -> Iterator[TransferProgress]:
         "provenance": _provenance(request, records),
     }  # fmt: skip
     yield TransferProgress(total, total, "done", report=report)
+
+
+def _planned(
+    controller: Controller, targets: Mapping[str, LanguageModel], transfers: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return the pairs of target and transfer to measure, once every one of them fits."""
+    plan = [
+        (name, transfer)
+        for name, target in targets.items()
+        for transfer in transfers or fitting_transfers(controller, target)
+    ]
+    mine = controller.vocabulary.fingerprint
+    for name, transfer in plan:
+        if transfer == "same" and targets[name].vocabulary.fingerprint != mine:
+            raise SettingError(
+                f"the transfer same does not fit {name}, whose vocabulary is another",
+                hint=f"Leave out {name}, or choose cover or pm-mined.",
+            )
+    return plan
 
 
 def fitting_transfers(controller: Controller, target: LanguageModel) -> tuple[str, ...]:

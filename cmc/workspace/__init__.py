@@ -13,6 +13,7 @@ from cmc.data import read_records
 from cmc.errors import ModelError, RunError, SettingError, TrainingError
 from cmc.evaluation import TransferProgress, evaluate_transfer
 from cmc.generation import ControlledModel
+from cmc.lab.describe import lab_description, read_description
 from cmc.models import LanguageModel, load_language_model, load_vocabulary
 from cmc.settings import (
     GenerationRequest,
@@ -35,7 +36,8 @@ UPLOADS = "uploads"
 ASKED_ONLY = ("held_out", "authors")  # the lab's questions for evaluation
 PRIOR = "lab:prior"  # what the lab's controllers began as
 MODES = ("local", "demo", "open-lab")
-MODELS_KEPT, CONTROLLERS_KEPT, PAIRS_KEPT, MAPS_KEPT = 3, 8, 6, 4
+# A pair keeps its target alive, so that more than one would hold models that were let go.
+MODELS_KEPT, CONTROLLERS_KEPT, PAIRS_KEPT, MAPS_KEPT = 3, 8, 1, 4
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,15 @@ class Workspace:
         return [TransferRequest.template]
 
     def about_models(self) -> dict[str, dict[str, Any]]:
-        """Return what the lab says about its template and targets, by name; may be empty."""
-        path = lab_folder() / "lab.json"
-        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"targets": []}
-        models = [*told["targets"], *filter(None, [told.get("template")])]
-        return {model["name"]: model for model in models}
+        """Return what the lab says about its template and targets, by name; may be empty.
+
+        Raises:
+            DataError: the lab's description is damaged.
+        """
+        if not (lab_folder() / "lab.json").is_file():
+            return {}
+        told = lab_description()
+        return {model["name"]: model for model in (*told["targets"], told["template"])}
 
     def names_of_controllers(self) -> list[str]:
         """Return the lab's controllers, then those of the runs that have one, newest first."""
@@ -117,11 +123,11 @@ class Workspace:
         for name in request.controllers:
             self._check_offered(name, self.names_of_controllers())
         controllers = [self._controller(name) for name in request.controllers]
+        # Taken first, so that a target in use counts as used even where its pair is kept.
+        target = self._model(request.target)
         key = (request.target, *map(id, controllers), request.transfer, request.cover)
         how = {"transfer": request.transfer, "cover": request.cover}
-        return self._pairs.get(
-            key, lambda: ControlledModel(self._model(request.target), controllers, **how)
-        )
+        return self._pairs.get(key, lambda: ControlledModel(target, controllers, **how))
 
     def inspect_map(self, request: MapRequest) -> InspectedMap:
         """Build the vocab map of a pair and measure it on a short text."""
@@ -147,9 +153,13 @@ class Workspace:
         yield from evaluate_transfer(replace(request, controller=controller))
 
     def report(self) -> dict[str, Any] | None:
-        """Return the transfer report that ships with the lab, or None."""
+        """Return the transfer report that ships with the lab, or None.
+
+        Raises:
+            DataError: the report is damaged.
+        """
         path = lab_folder() / "report.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return read_description(path) if path.is_file() else None
 
     def all_runs(self) -> list[runs.Run]:
         """Return the runs of this home, newest first."""
