@@ -6,14 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from cmc.errors import CmcError, SettingError
+from safetensors import SafetensorError
+
+from cmc.arguments import add_fields, file_error, filled_request, make_room, named_strengths
+from cmc.errors import CmcError
 from cmc.settings import (
-    OBJECTIVES,
-    PROMPT_FORMATS,
     STARTER_CONTROLLER,
     STARTER_TARGET,
     TRANSFERS,
@@ -23,9 +23,10 @@ from cmc.settings import (
     Sampling,
     TrainSettings,
     TransferRequest,
+    checked_whole,
 )
 
-CHOICES = {"objective": OBJECTIVES, "prompt_format": PROMPT_FORMATS, "transfer": TRANSFERS}
+MAX_WORKERS = 256
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = parsed.run(parsed)
     except CmcError as error:
         print(f"error: {error.sentence()}", file=sys.stderr)
+        return 1
+    except (OSError, SafetensorError) as error:
+        print(f"error: {file_error(error).sentence()}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -56,17 +60,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     lab = commands.add_parser("lab", help="the starter lab").add_subparsers(required=True)
     build = _command(lab, "build", "make the starter lab from seeds", _lab_build, _show_lab)
-    build.add_argument("--workers", type=int, default=2, help="models trained at once")
+    build.add_argument("--workers", default=2, help="models trained at once")
     _command(lab, "info", "tell what is in the starter lab", _lab_info, _show_lab)
     _add_train(commands)
     inspect = _command(commands, "map", "build and measure a vocab map", _map, _show_map)
-    _add_fields(inspect, MapRequest)
+    add_fields(inspect, MapRequest)
     _add_generate(commands)
     evaluate = commands.add_parser("evaluate", help="reports").add_subparsers(required=True)
     transfer = _command(
         evaluate, "transfer", "how much of a controller's effect arrives", _transfer, _show_transfer
     )
-    _add_fields(transfer, TransferRequest, CoverSettings)
+    add_fields(transfer, TransferRequest, CoverSettings)
     transfer.add_argument("--out", default="", help="also write the report to this file")
     return parser
 
@@ -82,7 +86,7 @@ def _command(
 
 def _add_train(commands: Any) -> None:
     train = _command(commands, "train", "train a controller beside a template", _train, _show_train)
-    _add_fields(train, TrainSettings)
+    add_fields(train, TrainSettings)
     train.add_argument("--out", default="", help="also copy the finished controller here")
     train.add_argument("--resume", metavar="RUN", default="", help="go on with a run, by name")
     train.add_argument(
@@ -100,34 +104,7 @@ def _add_generate(commands: Any) -> None:
     )  # fmt: skip
     generate.add_argument("--strength", action="append", help="of each controller, in their order")
     generate.add_argument("--transfer", default="auto", choices=TRANSFERS)
-    _add_fields(generate, Sampling, CoverSettings)
-
-
-def _add_fields(parser: argparse.ArgumentParser, *requests: type) -> None:
-    """Add an option for every field with a plain default; ranges are checked by the request."""
-    for request in requests:
-        for field in fields(request):
-            if field.default is MISSING:
-                continue
-            option = "--" + field.name.replace("_", "-")
-            if isinstance(field.default, bool):
-                parser.add_argument(
-                    option, action=argparse.BooleanOptionalAction, default=field.default
-                )
-            elif isinstance(field.default, tuple):
-                parser.add_argument(option, nargs="*", default=list(field.default))
-            else:
-                about = f"default: {field.default}" if field.default != "" else None
-                choices = CHOICES.get(field.name)
-                parser.add_argument(option, default=field.default, choices=choices, help=about)
-
-
-def _request(kind: type, parsed: argparse.Namespace, **more: Any) -> Any:
-    """Fill a request from the options of its fields."""
-    names = [each.name for each in fields(kind) if each.name not in more]
-    values = {name: getattr(parsed, name) for name in names if hasattr(parsed, name)}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return kind(**values, **more)
+    add_fields(generate, Sampling, CoverSettings)
 
 
 def _tell(message: str) -> None:
@@ -139,7 +116,7 @@ def _lab_build(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.lab.describe import lab_info
 
     started = time.perf_counter()
-    for line in build_lab(parsed.workers):
+    for line in build_lab(checked_whole("workers", parsed.workers, 1, MAX_WORKERS)):
         _tell(f"{time.perf_counter() - started:6.0f} s  {line}")
     return lab_info()
 
@@ -163,8 +140,11 @@ def _show_lab(info: dict[str, Any]) -> None:
 
 def _train(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc import runs
+    from cmc.controller import copy_controller
     from cmc.training import run_training
 
+    if parsed.out:
+        Path(parsed.out).mkdir(parents=True, exist_ok=True)
     if parsed.resume:
         run = runs.open_run(parsed.resume)
         settings, folder = run.settings(), run.folder
@@ -172,14 +152,12 @@ def _train(parsed: argparse.Namespace) -> dict[str, Any]:
         folder = Path(parsed.run_folder)
         settings = runs.Run(folder).settings()
     else:
-        settings = _request(TrainSettings, parsed)
+        settings = filled_request(TrainSettings, parsed)
         folder = Path(parsed.run_folder) if parsed.run_folder else runs.new_folder(settings.name)
     losses = [record.loss for record in _with_progress_bar(run_training(settings, folder))]
     status = runs.Run(folder).status()
     if parsed.out:
-        import shutil
-
-        shutil.copytree(status["controller"], parsed.out, dirs_exist_ok=True)
+        copy_controller(Path(status["controller"]), Path(parsed.out))
     return {
         "run": str(folder),
         "controller": parsed.out or status["controller"],
@@ -225,7 +203,8 @@ def _map(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.models import load_vocabulary
     from cmc.vocab import inspected_map, map_summary
 
-    request = _request(MapRequest, parsed)
+    request = filled_request(MapRequest, parsed)
+    make_room(request.out)
     controller = load_vocabulary(request.controller)
     target = load_vocabulary(request.target)
     started = time.perf_counter()
@@ -247,10 +226,10 @@ def _show_map(result: dict[str, Any]) -> None:
 
 
 def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
-    request = _request(
+    request = filled_request(
         GenerationRequest, parsed, prompts=tuple(parsed.prompts),
-        controllers=_strengths(parsed.controller, parsed.strength),
-        sampling=_request(Sampling, parsed), cover=_request(CoverSettings, parsed),
+        controllers=named_strengths(parsed.controller, parsed.strength),
+        sampling=filled_request(Sampling, parsed), cover=filled_request(CoverSettings, parsed),
     )  # fmt: skip
     from cmc.controller import load_controller
     from cmc.generation import ControlledModel, Row
@@ -280,24 +259,6 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
     return {"target": request.target, "transfers": model.transfers, "outputs": outputs}
 
 
-def _strengths(controllers: Sequence[str] | None, strengths: Sequence[str] | None) -> dict:
-    """Read `NAME` and `NAME:STRENGTH`, and the strengths given apart in the same order."""
-    given = list(strengths or [])
-    found: dict[str, Any] = {}
-    for each in controllers or [STARTER_CONTROLLER]:
-        name, colon, last = each.rpartition(":")
-        # The colon of a lab name, as in lab:instruct, starts no number.
-        if colon and not (name == "lab" or "/" in last or "\\" in last):
-            found[name] = last
-        else:
-            found[each] = given.pop(0) if given else 1.0
-    if given:
-        raise SettingError(
-            "there are more strengths than controllers", hint="Give one strength per controller."
-        )
-    return found
-
-
 def _show_generated(result: dict[str, Any]) -> None:
     for output in result["outputs"]:
         print(f"prompt      {output['prompt']}")
@@ -308,7 +269,8 @@ def _show_generated(result: dict[str, Any]) -> None:
 def _transfer(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.evaluation import evaluate_transfer
 
-    request = _request(TransferRequest, parsed, cover=_request(CoverSettings, parsed))
+    request = filled_request(TransferRequest, parsed, cover=filled_request(CoverSettings, parsed))
+    make_room(parsed.out)
     report: dict[str, Any] = {}
     for progress in evaluate_transfer(request):
         _tell(f"{progress.done} of {progress.total}: {progress.message}")

@@ -193,6 +193,13 @@ def remove_controller(folder: Path) -> None:
             shutil.rmtree(folder / part)
 
 
+def copy_controller(source: Path, folder: Path) -> None:
+    """Put a controller in the place of an earlier one; other files there stay."""
+    if folder.resolve() != source.resolve():
+        remove_controller(folder)
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+
+
 def load_controller(name: str) -> Controller:
     """Load a controller by lab name, folder or Hub id; see `Controller.from_pretrained`."""
     return Controller.from_pretrained(name)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import BloomConfig, BloomForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
-from cmc.controller import Controller, load_controller, random_controller
+from cmc.controller import Controller, copy_controller, load_controller, random_controller
 from cmc.errors import ModelError
 from cmc.settings import lab_folder
 from cmc.vocab import Vocabulary
@@ -83,6 +83,20 @@ def test_a_save_leaves_nothing_of_an_earlier_one_and_every_other_file(tmp_path):
     Controller("bare", controller.delta, None, controller.vocabulary).save_pretrained(tmp_path)
     assert load_controller(str(tmp_path)).prior is None
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_copied_controller_leaves_nothing_of_an_earlier_one(tmp_path):
+    whole = tiny_controller("sentencepiece")
+    whole.save_pretrained(tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    bare = Controller("bare", whole.delta, None, whole.vocabulary)
+    bare.save_pretrained(tmp_path / "run")
+    for _ in range(2):
+        copy_controller(tmp_path / "run", tmp_path / "out")
+        assert load_controller(str(tmp_path / "out")).prior is None
+    copy_controller(tmp_path / "out", tmp_path / "out")
+    assert load_controller(str(tmp_path / "out")).prior is None
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
 def test_controllers_are_exact_however_they_were_stored(tmp_path, monkeypatch):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cmc.__main__ import _strengths, main
+from cmc.__main__ import main
+from cmc.arguments import named_strengths
 from cmc.errors import SettingError
-from cmc.settings import lab_folder
+from cmc.settings import Sampling, lab_folder
 from tests.conftest import shared, tiny_controller, tiny_target, tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,6 +141,22 @@ BAD = {
     "wrong columns": (["train", "--data", "{folder}/columns.json"], "instruction"),
     "broken JSON": (["train", "--data", "{folder}/broken.json"], "line"),
     "too few steps": (["train", "--max-steps", "0"], "out of range"),
+    "no worker": (["lab", "build", "--workers", "0"], "Workers is 0, out of range"),
+    "parity of another transfer": (["map", "--parity", "--transfer", "cover"], "Parity"),
+    "a temperature that overflows": (["generate", "--temperature", "1e-30", "Hi"], "0 is greedy"),
+    "a name too long": (["map", "--controller", "n" * 5000], "cannot be looked up"),
+    "a controller twice": (
+        ["generate", "--controller", "a:1", "--controller", "a:-2", "Hi"], "A is given twice"
+    ),
+    "a folder as map file": (["map", "--out", "{folder}"], "is a folder"),
+    "a folder as report": (["evaluate", "transfer", "--out", "{folder}"], "is a folder"),
+    "a file as folder": (["map", "--out", "{folder}/empty.json/map"], "File exists"),
+    "a file as controller": (["train", "--out", "{folder}/empty.json"], "File exists"),
+    "a transfer that does not fit": (
+        ["evaluate", "transfer", "--controller", "{controller}", "--targets", "{model}", "{byte}",
+         "--data", "{folder}/good.json", "--transfers", "same", "--template", "{folder}"],
+        "The transfer same does not fit",
+    ),
     "too few questions": (["evaluate", "transfer", "--limit", "0"], "out of range"),
 }  # fmt: skip
 
@@ -148,10 +165,11 @@ BAD = {
 def tiny(tmp_path_factory) -> dict[str, str]:
     """Return folders of a tiny model and a tiny controller, so that no lab is needed."""
     folder = tmp_path_factory.mktemp("tiny")
-    tiny_target("sentencepiece").model.save_pretrained(folder / "model")
-    tiny_tokenizer("sentencepiece").save_pretrained(folder / "model")
+    for name, family in (("model", "sentencepiece"), ("byte", "byte-level")):
+        tiny_target(family).model.save_pretrained(folder / name)
+        tiny_tokenizer(family).save_pretrained(folder / name)
     tiny_controller("sentencepiece").save_pretrained(folder / "controller")
-    return {name: str(folder / name) for name in ("model", "controller")}
+    return {name: str(folder / name) for name in ("model", "byte", "controller")}
 
 
 @pytest.mark.parametrize("name", list(BAD))
@@ -159,6 +177,7 @@ def test_a_mistake_gives_one_sentence_with_a_remedy(name, capsys, tmp_path, tiny
     (tmp_path / "empty.json").write_text("")
     (tmp_path / "latin.json").write_bytes('[{"instruction": "é"}]'.encode("latin-1"))
     (tmp_path / "columns.json").write_text('[{"question": "a", "answer": "b"}]')
+    (tmp_path / "good.json").write_text('[{"instruction": "a", "output": "b"}]')
     (tmp_path / "broken.json").write_text('[{"instruction": "a",')
     arguments, message = BAD[name]
     filled = [each.format(folder=tmp_path, **tiny) for each in arguments]
@@ -177,13 +196,57 @@ def assert_one_sentence(message: str, found: tuple[int, str, str]) -> None:
 
 
 def test_strengths_may_stand_behind_the_name_or_apart():
-    assert _strengths(["lab:instruct:0.5", "lab:style"], ["2"]) == {
+    assert named_strengths(["lab:instruct:0.5", "lab:style"], ["2"]) == {
         "lab:instruct": "0.5",
         "lab:style": "2",
     }
-    assert _strengths(["/a/folder", "owner/name@v1"], None) == {"/a/folder": 1, "owner/name@v1": 1}
+    assert named_strengths(["/a/folder", "owner/name@v1"], None) == {
+        "/a/folder": 1,
+        "owner/name@v1": 1,
+    }
+    with pytest.raises(SettingError, match="given twice"):
+        named_strengths(["lab:style", "lab:style:2"], None)
     with pytest.raises(SettingError, match="more strengths"):
-        _strengths(["lab:instruct:1"], ["2"])
+        named_strengths(["lab:instruct:1"], ["2"])
+
+
+def test_a_full_disk_is_told_and_a_missing_folder_is_made(capsys, tmp_path, tiny):
+    pair = ["map", "--controller", tiny["model"], "--target", tiny["byte"]]
+    out = tmp_path / "new" / "folder" / "map.safetensors"
+    assert printed(capsys, *pair, "--out", str(out))["out"] == str(out)
+    assert out.is_file()
+    assert printed(capsys, *pair, "--parity")["transfer"] == "pm-mined"
+    inside = ["--out", str(tmp_path / "there" / ("n" * 300))]
+    assert_one_sentence("cannot be read or written", run(capsys, *pair, *inside, "--json"))
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no full disk to try")
+    (tmp_path / "good.json").write_text('[{"instruction": "a", "output": "b"}]')
+    evaluate = ["evaluate", "transfer", "--controller", tiny["controller"], "--template",
+                tiny["model"], "--targets", tiny["model"], "--transfers", "same",
+                "--data", str(tmp_path / "good.json"), "--out", "/dev/full"]  # fmt: skip
+    assert_one_sentence("No space left", run(capsys, *evaluate, "--json"))
+
+
+def test_whole_numbers_stay_exact():
+    assert Sampling(seed=2**53 + 1).seed == 2**53 + 1
+    assert Sampling(seed=str(2**53 + 1)).seed == 2**53 + 1
+    with pytest.raises(SettingError, match="out of range"):
+        Sampling(seed=2**63 + 1)
+
+
+def test_a_damaged_lab_is_told(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("CMC_LAB", str(tmp_path))
+    info = ["lab", "info", "--json"]
+    assert_one_sentence("here is no starter lab", run(capsys, *info))
+    (tmp_path / "models").mkdir()
+    assert_one_sentence("half built: lab.json is missing", run(capsys, *info))
+    (tmp_path / "lab.json").write_text("{")
+    assert_one_sentence("lab.json of the starter lab", run(capsys, *info))
+    model = {"name": "lab:template"}
+    (tmp_path / "lab.json").write_text(json.dumps({"template": model, "targets": [model]}))
+    assert_one_sentence("half built: manifest.json is missing", run(capsys, *info))
+    (tmp_path / "manifest.json").write_text("[]")
+    assert_one_sentence("manifest.json of the starter lab", run(capsys, *info))
 
 
 def test_wrong_usage_is_exit_code_two():

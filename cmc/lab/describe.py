@@ -85,7 +85,7 @@ def _missing(path: Path) -> DataError:
 
 def _damaged(path: Path) -> DataError:
     return DataError(
-        f"{path.name} of the starter lab in {path.parent} is damaged",
+        f"the file {path.name} of the starter lab in {path.parent} is damaged",
         hint="Make it again with `python -m cmc lab build`; what is finished is kept.",
     )
 
