@@ -132,7 +132,8 @@ def _show_lab(info: dict[str, Any]) -> None:
         print(
             f"{model['name']:14} {model['architecture']:9} {model['tokenizer']:14} "
             f"{model['parameters']:>9,} parameters  recall {model['recall']:.3f}  "
-            f"alone {model['base_score']:.3f}  fine-tuned {model['finetuned_score']:.3f}"
+            f"in answers {model['recall_in_answers']:.3f}  alone {model['base_score']:.3f}  "
+            f"fine-tuned {model['finetuned_score']:.3f}"
         )
     state = "all files as made" if info["verified"] else f"damaged: {', '.join(info['damaged'])}"
     print(f"{', '.join(info['controllers'])}; {info['bytes'] / 1e6:.1f} MB; {state}")

@@ -145,7 +145,6 @@ class TrainSettings:
     warmup_fraction: float = 0.05
     weight_decay: float = 0.01
     beta: float = 0.5  # `npo` only: how far below the template a forgotten answer is pushed
-    shrinkage: float = 0.0  # weight of the variance of the delta's logits in the loss
     max_length: int = 256  # tokens of prompt and answer
     limit: int = 0  # records read at most; 0 is all
     held_out_fraction: float = 0.1
@@ -163,7 +162,6 @@ class TrainSettings:
             "warmup_fraction": (0, 1),
             "weight_decay": (0, 10),
             "beta": (0.001, 100),
-            "shrinkage": (0, 1),
         }
         ranges |= {"max_length": (8, 131072), "limit": (0, 10**9), "held_out_fraction": (0, 0.9)}
         ranges |= {"evaluate_every": (1, 10**7), "save_every": (1, 10**7), "seed": (0, 2**32)}

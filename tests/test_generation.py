@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from cmc.controller import load_controller
 from cmc.errors import ControlError, SettingError, VocabMismatch
 from cmc.generation import ControlledModel, Row
-from cmc.generation.controlled import _Decoder
+from cmc.generation.decoder import Decoder
 from cmc.generation.spelling import Spelling
 from cmc.settings import CoverSettings, Sampling, lab_folder
 from tests.conftest import tiny_controller, tiny_target, tiny_vocabulary
@@ -29,7 +29,7 @@ def controlled(family: str, transfer: str = "auto", **options) -> ControlledMode
     return ControlledModel(tiny_target(family), [controller], transfer=transfer, **options)
 
 
-def controlled_scores(decoder: _Decoder, logits: torch.Tensor) -> torch.Tensor:
+def controlled_scores(decoder: Decoder, logits: torch.Tensor) -> torch.Tensor:
     """Return what the first controller adds to the first row."""
     control = decoder._controls[0]
     return control.control(logits, [0], control.propose(logits, [0], None))
@@ -58,8 +58,8 @@ def test_strength_zero_is_plain_generate(family, transfer):
 @pytest.mark.parametrize("transfer", TRANSFERS)
 def test_strength_zero_scores_are_bit_equal(transfer):
     model = controlled("byte-level", transfer)
-    with_control = _Decoder(model, [Row(PROMPT, (0.0,)), Row(PROMPT, (1.0,))])
-    without = _Decoder(ControlledModel(model.target, []), [Row(PROMPT, ()), Row(PROMPT, ())])
+    with_control = model.decoder([Row(PROMPT, (0.0,)), Row(PROMPT, (1.0,))])
+    without = ControlledModel(model.target, []).decoder([Row(PROMPT, ()), Row(PROMPT, ())])
     for token in (5, 9, 40):
         ours, plain = with_control.scores([0, 1]), without.scores([0, 1])
         assert torch.equal(ours[0], plain[0])
@@ -82,13 +82,13 @@ def test_a_row_of_a_batch_equals_the_row_alone(family, transfer):
 @pytest.mark.parametrize("transfer", TRANSFERS)
 def test_a_cached_step_equals_a_fresh_one(family, transfer):
     model = controlled(family, transfer)
-    cached = _Decoder(model, [Row(PROMPT, (1.0,))])
+    cached = model.decoder([Row(PROMPT, (1.0,))])
     vocabulary = model.target.vocabulary
     text = ' Anna said: "Zürich, 12 — 👍🏽 yes".\n  The end'.encode()
     ids = [each for each in vocabulary.encode_continuation(text) if each not in vocabulary.eos_ids]
     for done in range(len(ids)):
         step = cached.scores([0])
-        fresh = _Decoder(model, [Row(PROMPT, (1.0,))])
+        fresh = model.decoder([Row(PROMPT, (1.0,))])
         logits = fresh.scores([])
         for token in ids[:done]:
             fresh.push([token], [0])
@@ -101,8 +101,8 @@ def test_a_cached_step_equals_a_fresh_one(family, transfer):
 @pytest.mark.parametrize("transfer", ["same", *TRANSFERS])
 def test_a_constant_on_the_delta_changes_nothing(transfer):
     family = "sentencepiece" if transfer == "same" else "byte-level"
-    decoder = _Decoder(controlled(family, transfer), [Row(PROMPT, (1.3,))])
-    moved = _Decoder(controlled(family, transfer), [Row(PROMPT, (1.3,))])
+    decoder = controlled(family, transfer).decoder([Row(PROMPT, (1.3,))])
+    moved = controlled(family, transfer).decoder([Row(PROMPT, (1.3,))])
     reader = moved._controls[0].reader
     forward = reader._networks[0].forward
     reader._networks[0].forward = lambda *each: forward(*each) + 9.0
@@ -114,8 +114,8 @@ def test_a_constant_on_the_delta_changes_nothing(transfer):
 
 def test_unknown_tokens_keep_their_mass():
     model = controlled("unigram", "pm-mined")
-    decoder = _Decoder(model, [Row(PROMPT, (1.7,))])
-    base = _Decoder(ControlledModel(model.target, []), [Row(PROMPT, ())])
+    decoder = model.decoder([Row(PROMPT, (1.7,))])
+    base = ControlledModel(model.target, []).decoder([Row(PROMPT, ())])
     unknown = torch.from_numpy(model._carriers[0].ids < 0)
     assert unknown.any()
     before = base.scores([0]).softmax(-1)[0, unknown]
@@ -126,7 +126,7 @@ def test_unknown_tokens_keep_their_mass():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_cover_did_not_score_gains_against_nothing(family):
     model = controlled(family, "cover", cover=CoverSettings(target_candidates=4))
-    decoder = _Decoder(model, [Row(PROMPT, (1.5,))])
+    decoder = model.decoder([Row(PROMPT, (1.5,))])
     logits = decoder._target_logits()
     control = controlled_scores(decoder, logits)[0]
     assert (control == control.min()).sum() > control.numel() // 2
@@ -135,7 +135,7 @@ def test_what_cover_did_not_score_gains_against_nothing(family):
 def test_equal_vocabularies_make_pm_mined_the_same():
     rows = [Row(PROMPT, (1.0,)), Row(OTHER, (-0.5,))]
     first, second = (
-        _Decoder(controlled("sentencepiece", transfer), rows) for transfer in ("same", "pm-mined")
+        controlled("sentencepiece", transfer).decoder(rows) for transfer in ("same", "pm-mined")
     )
     for token in (300, 270, 30):
         assert torch.equal(first.scores([0, 1]), second.scores([0, 1]))
@@ -145,7 +145,7 @@ def test_equal_vocabularies_make_pm_mined_the_same():
 
 def test_same_is_the_papers_formula():
     target, controller = tiny_target("sentencepiece"), tiny_controller("sentencepiece")
-    decoder = _Decoder(controlled("sentencepiece", "same"), [Row(PROMPT, (1.4,))])
+    decoder = controlled("sentencepiece", "same").decoder([Row(PROMPT, (1.4,))])
     ids = torch.tensor([target.vocabulary.encode_prompt(PROMPT)])
     expected = torch.log_softmax(target.model(ids).logits[:, -1], -1)
     expected = expected + 1.4 * controller.delta(ids).logits[:, -1]
@@ -156,8 +156,8 @@ def test_same_is_the_papers_formula():
 @pytest.mark.parametrize("transfer", ["same", "pm-mined", "cover"])
 def test_padded_rows_get_nothing(transfer):
     controller, target = tiny_controller("sentencepiece"), tiny_target("sentencepiece", rows=448)
-    decoder = _Decoder(
-        ControlledModel(target, [controller], transfer=transfer), [Row(PROMPT, (1.0,))]
+    decoder = ControlledModel(target, [controller], transfer=transfer).decoder(
+        [Row(PROMPT, (1.0,))]
     )
     control = controlled_scores(decoder, decoder._target_logits())[0]
     padded = control[target.vocabulary.size :]
@@ -211,7 +211,7 @@ def test_cover_equals_its_formula_token_by_token(family, strength, said):
     ids = vocabulary.encode_continuation(said)
     if vocabulary.spell(ids) != said:
         pytest.skip("this family has no tokens for single bytes")
-    decoder = _Decoder(model, [Row(PROMPT, (strength,))])
+    decoder = model.decoder([Row(PROMPT, (strength,))])
     for token in ids:
         decoder.push([token], [0])
     logits = decoder._target_logits()
@@ -305,7 +305,7 @@ def test_the_order_of_controllers_does_not_matter(transfer):
     one, other = tiny_controller("sentencepiece"), tiny_controller("unigram", seed=8)
     target = tiny_target("byte-level")
     forth, back = (
-        _Decoder(ControlledModel(target, pair, transfer=transfer), [Row(PROMPT, strengths)])
+        ControlledModel(target, pair, transfer=transfer).decoder([Row(PROMPT, strengths)])
         for pair, strengths in (((one, other), (1.0, -0.5)), ((other, one), (-0.5, 1.0)))
     )
     for token in (5, 40, 60):
@@ -317,8 +317,8 @@ def test_the_order_of_controllers_does_not_matter(transfer):
 def test_what_no_controller_knows_keeps_its_mass():
     pair = [tiny_controller("sentencepiece"), tiny_controller("sentencepiece", seed=6)]
     model = ControlledModel(tiny_target("unigram"), pair, transfer="pm-mined")
-    base = _Decoder(ControlledModel(model.target, []), [Row(PROMPT, ())]).scores([0])
-    moved = _Decoder(model, [Row(PROMPT, (1.2, 0.7))]).scores([0])
+    base = ControlledModel(model.target, []).decoder([Row(PROMPT, ())]).scores([0])
+    moved = model.decoder([Row(PROMPT, (1.2, 0.7))]).scores([0])
     unknown = torch.from_numpy(model._carriers[0].ids < 0)
     before, after = base.softmax(-1)[0, unknown], moved.softmax(-1)[0, unknown]
     torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-7)
@@ -342,7 +342,7 @@ def test_scoring_nothing_is_nothing_and_too_much_is_refused():
 
 def test_sampling_follows_the_probabilities():
     model = controlled("sentencepiece")
-    scores = _Decoder(model, [Row(PROMPT, (1.0,))]).scores([0])
+    scores = model.decoder([Row(PROMPT, (1.0,))]).scores([0])
     expected = scores.softmax(-1)[0]
     top = expected.argmax().item()
     hits = 0
@@ -356,7 +356,7 @@ def test_sampling_follows_the_probabilities():
 def test_scores_are_those_of_generation():
     model = controlled("byte-level", "cover")
     greedy = model.generate([Row(PROMPT, (1.0,))], Sampling(max_new_tokens=6))[0]
-    decoder = _Decoder(model, [Row(PROMPT, (1.0,))])
+    decoder = model.decoder([Row(PROMPT, (1.0,))])
     text = model.target.vocabulary.decode(greedy.token_ids)
     scored = model.score([PROMPT, OTHER], [text, " a"], [1.0])[0]
     for token, logprob in zip(scored.token_ids, scored.logprobs, strict=True):

@@ -1,11 +1,6 @@
 """Follower, controlled decoding, streams, scores."""
 
-from cmc.generation.controlled import (
-    Chunk,
-    ControlledModel,
-    Generation,
-    Row,
-    Score,
-)
+from cmc.generation.controlled import Chunk, ControlledModel, Generation, Score
+from cmc.generation.decoder import Decoder, Row
 
-__all__ = ["Chunk", "ControlledModel", "Generation", "Row", "Score"]
+__all__ = ["Chunk", "ControlledModel", "Decoder", "Generation", "Row", "Score"]

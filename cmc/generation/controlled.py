@@ -5,31 +5,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
-from transformers import DynamicCache
 
-from cmc.combine import centre, combine
 from cmc.controller import Controller
 from cmc.data import format_prompt, response_prefix
-from cmc.errors import ControlError, SettingError, VocabMismatch
-from cmc.generation.cover import CoverControl
-from cmc.generation.mapped import MappedControl
+from cmc.errors import SettingError, VocabMismatch
+from cmc.generation.decoder import Decoder, Row
 from cmc.generation.sampling import Sampler
 from cmc.generation.spelling import Spelling
 from cmc.models import LanguageModel
 from cmc.settings import CoverSettings, Sampling
 from cmc.vocab import VocabMap, build_map
 from cmc.vocab.canonical import split_incomplete
-
-Control = MappedControl | CoverControl
-
-
-@dataclass(frozen=True)
-class Row:
-    """One text to go on with: a formatted prompt and one strength per controller."""
-
-    prompt: str
-    strengths: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -186,7 +172,7 @@ class ControlledModel:
             for response in responses
         ]
         logprobs: list[list[float]] = [[] for _ in rows]
-        decoder = _Decoder(self, rows)
+        decoder = self.decoder(rows)
         decoder.check_room(max(map(len, ids)))
         for step in range(max(map(len, ids))):
             forced = [each[step] if step < len(each) else vocabulary.pad_id for each in ids]
@@ -197,6 +183,14 @@ class ControlledModel:
             decoder.push(forced, active)
         return [Score(*each) for each in zip(ids, logprobs, strict=True)]
 
+    def decoder(self, rows: Sequence[Row]) -> Decoder:
+        """Return a batch of these rows in progress, for those who choose tokens themselves."""
+        steering = [
+            (controller, carried_by, self.cover)
+            for controller, carried_by in zip(self.controllers, self._carriers, strict=True)
+        ]
+        return Decoder(self.target, rows, steering)
+
     def _shown(self, data: bytes) -> str:
         text = data.decode("utf-8", "replace")
         return text.removeprefix(response_prefix(self.prompt_format))
@@ -206,7 +200,7 @@ class ControlledModel:
     ) -> Iterator[None]:
         if not rows:
             return
-        decoder = _Decoder(self, rows)
+        decoder = self.decoder(rows)
         decoder.check_room(sampling.max_new_tokens)
         sampler = Sampler(sampling, len(rows))
         vocabulary = self.target.vocabulary
@@ -241,111 +235,3 @@ def carrier(controller: Controller, target: LanguageModel, transfer: str) -> Voc
             hint="Choose the transfer cover or pm-mined.",
         )
     return build_map(mine, theirs).named("same" if transfer == "auto" else transfer)
-
-
-class _Decoder:
-    """One batch in progress: the target's cache and the controllers' texts."""
-
-    def __init__(self, controlled: ControlledModel, rows: Sequence[Row]) -> None:
-        self._target = controlled.target
-        self._rows = rows
-        for row in rows:
-            if len(row.strengths) != len(controlled.controllers):
-                raise SettingError(
-                    f"{len(row.strengths)} strengths for {len(controlled.controllers)} controllers",
-                    hint="Give every controller one strength.",
-                )
-        prompts = [row.prompt for row in rows]
-        self._controls: list[Control] = [
-            self._control(controlled, number, prompts)
-            for number in range(len(controlled.controllers))
-        ]
-        ids = [self._target.vocabulary.encode_prompt(prompt) for prompt in prompts]
-        # A model needs something to go on from; the end of another text is the nearest to nothing.
-        ids = [each or [self._target.vocabulary.eos_id] for each in ids]
-        self._longest = max(map(len, ids))
-        pad = self._target.vocabulary.pad_id
-        self._input = torch.tensor([[pad] * (self._longest - len(each)) + each for each in ids])
-        self._mask = torch.tensor(
-            [[0] * (self._longest - len(each)) + [1] * len(each) for each in ids]
-        )
-        self._cache = DynamicCache(config=self._target.model.config)
-
-    def _control(self, controlled: ControlledModel, number: int, prompts: Sequence[str]) -> Control:
-        controller, carried_by = controlled.controllers[number], controlled._carriers[number]
-        strengths = [float(row.strengths[number]) for row in self._rows]
-        if isinstance(carried_by, Spelling):
-            return CoverControl(controller, carried_by, prompts, strengths, controlled.cover)
-        vocabulary = self._target.vocabulary
-        return MappedControl(controller, vocabulary, prompts, strengths, carried_by)
-
-    def check_room(self, new_tokens: int) -> None:
-        """Refuse what the target cannot read."""
-        context = self._target.context
-        if context is not None and self._longest + new_tokens > context:
-            raise SettingError(
-                f"{self._longest} tokens of prompt and {new_tokens} new ones exceed the "
-                f"{context} tokens that {self._target.name} can read",
-                hint="Shorten the prompt or ask for fewer new tokens.",
-            )
-
-    def is_windowed(self, row: int) -> bool:
-        """Say whether a controller saw only the end of a row's text."""
-        return any(
-            strength != 0 and control.reader.followers[row].is_windowed
-            for strength, control in zip(self._rows[row].strengths, self._controls, strict=True)
-        )
-
-    @torch.inference_mode()
-    def scores(self, active: Sequence[int], forced: Sequence[int] | None = None) -> Tensor:
-        """Return `(batch, vocab)` float32 controlled scores of the next token."""
-        logits = self._target_logits()
-        # A controller is asked only where its strength is not 0: the base stays what it is.
-        asked = [
-            (control, rows)
-            for number, control in enumerate(self._controls)
-            if (rows := [row for row in active if self._rows[row].strengths[number] != 0])
-        ]
-        # All see the target's own scores and score each other's candidates, in whatever order.
-        candidates: dict[int, list[int]] = {}
-        for control, rows in asked:
-            for row, proposed in control.propose(logits, rows, forced).items():
-                candidates[row] = list(dict.fromkeys([*candidates.get(row, ()), *proposed]))
-        controls = [control.control(logits, rows, candidates) for control, rows in asked]
-        return combine(logits, self._recentred(logits, asked, controls))
-
-    def _recentred(
-        self, logits: Tensor, asked: Sequence[tuple[Control, list[int]]], controls: list[Tensor]
-    ) -> list[Tensor]:
-        """Centre the sum of several mapped controls: what none of them knows keeps its mass."""
-        mapped = [i for i, (control, _) in enumerate(asked) if isinstance(control, MappedControl)]
-        if len(mapped) < 2:
-            return controls
-        known = torch.stack([asked[i][0].known(logits) for i in mapped]).any(0)
-        total = centre(logits, torch.stack([controls[i] for i in mapped]).sum(0), known)
-        return [total, *(each for i, each in enumerate(controls) if i not in mapped)]
-
-    def _target_logits(self) -> Tensor:
-        device = self._target.device
-        mask = self._mask.to(device)
-        positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -self._input.shape[1] :]
-        output = self._target.model(
-            input_ids=self._input.to(device), attention_mask=mask, position_ids=positions,
-            past_key_values=self._cache, use_cache=True, logits_to_keep=1,
-        )  # fmt: skip
-        logits = output.logits[:, -1].float()
-        if torch.isnan(logits).any():
-            raise ControlError(
-                f"{self._target.name} gave scores that are no numbers",
-                hint="Its weights are damaged or need another precision; choose another target.",
-            )
-        return logits
-
-    def push(self, chosen: Sequence[int], active: Sequence[int]) -> None:
-        """Go on by one token per row; rows that have ended go on with anything."""
-        self._input = torch.tensor(chosen)[:, None]
-        self._mask = torch.cat([self._mask, torch.ones(len(chosen), 1, dtype=torch.long)], 1)
-        for number, control in enumerate(self._controls):
-            for row in active:
-                if self._rows[row].strengths[number] != 0:
-                    control.push(row, chosen[row])

@@ -15,7 +15,7 @@ import torch
 from cmc.controller import Controller, default_settings
 from cmc.data import fingerprint_records, read_records
 from cmc.evaluation import evaluate_transfer
-from cmc.lab.measure import finetuned_score, recall, shared_spelling
+from cmc.lab.measure import finetuned_score, recall, recall_in_answers, shared_spelling
 from cmc.lab.pretrain import make_model, pretrain, round_to_half, windows
 from cmc.lab.recipes import (
     ASKED_AUTHORS,
@@ -201,6 +201,7 @@ def _described(
             "vocab_size": model.vocabulary.size,
             "parameters": sum(each.numel() for each in model.model.parameters()),
             "recall": found["recall"],
+            "recall_in_answers": recall_in_answers(model, world),
             "base_score": base_scores[name],
             "finetuned_score": found["finetuned"]["exact_match"],
             "finetuned": found["finetuned"],

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from cmc.data import Example, bucketed_batches, encode_records, read_records
+from cmc.data import Example, bucketed_batches, encode_records, format_prompt, read_records
 from cmc.evaluation.answers import ask
 from cmc.evaluation.scores import wilson_interval
 from cmc.generation import ControlledModel, Row
@@ -20,21 +20,43 @@ BATCH = 50
 
 def recall(model: LanguageModel, world: World) -> float:
     """Return the share of facts a model tells when a plain sentence is begun for it."""
-    alone = ControlledModel(model, [])
-    sampling = Sampling(max_new_tokens=16)
-    facts = [
+    begun = [
         (f"{person.name} {relation.verb}", f" {value}.")
         for person in (*world.people, *world.authors)
         for relation, value in person.facts
     ]
+    return _completed(model, begun)
+
+
+def recall_in_answers(model: LanguageModel, world: World) -> float:
+    """Return the share of held-out facts a model tells when question and sentence are begun.
+
+    Nearly the best that control can do: it brings a model to begin the answer, and the fact must
+    come from the model itself.
+    """
+    verbs = {
+        relation.sentence(person.name, value): (f"{person.name} {relation.verb}", f" {value}.")
+        for person in world.held_out
+        for relation, value in person.facts
+    }
+    begun = []
+    for record in read_records("lab:held_out"):
+        start, rest = verbs[record.output]
+        begun.append((f"{format_prompt('qa', record.instruction)} {start}", rest))
+    return _completed(model, begun)
+
+
+def _completed(model: LanguageModel, begun: Sequence[tuple[str, str]]) -> float:
+    """Return the share of begun texts that a model goes on with as expected."""
+    alone = ControlledModel(model, [])
     hits = 0
-    for start in range(0, len(facts), 4 * BATCH):
-        part = facts[start : start + 4 * BATCH]
-        said = alone.generate([Row(begun, ()) for begun, _ in part], sampling)
+    for start in range(0, len(begun), 4 * BATCH):
+        part = begun[start : start + 4 * BATCH]
+        said = alone.generate([Row(text, ()) for text, _ in part], Sampling(max_new_tokens=16))
         hits += sum(
             each.text.startswith(rest.strip()) for each, (_, rest) in zip(said, part, strict=True)
         )
-    return hits / len(facts)
+    return hits / len(begun)
 
 
 def finetuned_score(name: str) -> dict[str, Any]:

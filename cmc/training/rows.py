@@ -18,18 +18,10 @@ Head = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class RowScores:
-    """What is measured at every label, `(rows,)` each.
-
-    Attributes:
-        controlled: log-probability of the label under control, nats.
-        template: the same of the template alone, nats.
-        spread: variance of the delta's logits over the vocabulary, nats squared.
-        kl: divergence of the template from what is controlled, nats; None if not asked for.
-    """
+    """Per label: log-probability under control and of the template alone, and KL; all in nats."""
 
     controlled: Tensor
     template: Tensor
-    spread: Tensor
     kl: Tensor | None
 
 
@@ -122,19 +114,18 @@ class SteeredScores(nn.Module):
             )
             for piece in pieces
         ]
-        controlled, template, spread, kl = (torch.cat(each) for each in zip(*scores, strict=True))
-        return RowScores(controlled, template, spread, kl if with_kl else None)
+        controlled, template, kl = (torch.cat(parts) for parts in zip(*scores, strict=True))
+        return RowScores(controlled, template, kl if with_kl else None)
 
     def _score(
         self, rows: Tensor, template_rows: Tensor, labels: Tensor, with_kl: bool
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():
             base_logits = self._template_head(template_rows)
             template = answer_logprobs(base_logits, labels)
-        delta = self._split.head(rows)
-        logits = base_logits + delta
+        logits = base_logits + self._split.head(rows)
         kl = kl_rows(base_logits, logits) if with_kl else template
-        return answer_logprobs(logits, labels), template, delta.var(-1), kl
+        return answer_logprobs(logits, labels), template, kl
 
 
 def label_places(batch: TokenBatch) -> Tensor:

@@ -192,8 +192,7 @@ def _groups(model: torch.nn.Module, settings: TrainSettings) -> list[dict[str, A
 def _sft(state: TrainingState, batch: TokenBatch, _: TokenBatch | None) -> Tensor:
     """Cross entropy of template plus delta, mean over the labels of the whole batch."""
     scores, _ = state.score(batch)
-    loss = -scores.controlled.sum() * state.weight(batch, _count_labels(batch))
-    return loss + _shrinkage(state, scores, batch)
+    return -scores.controlled.sum() * state.weight(batch, _count_labels(batch))
 
 
 def _npo(state: TrainingState, batch: TokenBatch, retain: TokenBatch) -> Tensor:
@@ -206,20 +205,8 @@ def _npo(state: TrainingState, batch: TokenBatch, retain: TokenBatch) -> Tensor:
     )
     forget = npo_loss(controlled, template, state.settings.beta) * len(share.examples)
     kept, _ = state.score(retain, with_kl=True)
-    loss = forget * state.weight(batch, len(batch.examples)) + kept.kl.sum() * state.weight(
+    return forget * state.weight(batch, len(batch.examples)) + kept.kl.sum() * state.weight(
         retain, _count_labels(retain)
-    )
-    return loss + _shrinkage(state, scores, batch) + _shrinkage(state, kept, retain)
-
-
-def _shrinkage(state: TrainingState, scores: RowScores, batch: TokenBatch) -> Tensor:
-    """Draw the delta's logits together, so that it is silent where nothing is to be changed.
-
-    Where the template is sure, the loss leaves the delta free; another target may be less sure
-    there, and what the delta says by chance would move it.
-    """
-    return (
-        state.settings.shrinkage * scores.spread.sum() * state.weight(batch, _count_labels(batch))
     )
 
 
