@@ -201,7 +201,7 @@ class MapRequest:
 class GenerationRequest:
     """One press of Generate, or one `cmc generate`."""
 
-    prompts: tuple[str, ...] = ("Where does Anna Kovac live?",)
+    prompts: tuple[str, ...] = ("Where does Olga Holm live?",)
     target: str = STARTER_TARGET
     controllers: Mapping[str, float] = field(default_factory=lambda: {STARTER_CONTROLLER: 1.0})
     transfer: str = "auto"
