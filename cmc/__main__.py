@@ -113,15 +113,14 @@ def _tell(message: str) -> None:
 
 def _lab_build(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.lab.build import build_lab
-    from cmc.lab.describe import lab_info
 
     started = time.perf_counter()
     for line in build_lab(checked_whole("workers", parsed.workers, 1, MAX_WORKERS)):
         _tell(f"{time.perf_counter() - started:6.0f} s  {line}")
-    return lab_info()
+    return _lab_info(parsed)
 
 
-def _lab_info(_parsed: argparse.Namespace) -> dict[str, Any]:
+def _lab_info(_: argparse.Namespace) -> dict[str, Any]:
     from cmc.lab.describe import lab_info
 
     return lab_info()
