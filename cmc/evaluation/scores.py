@@ -1,8 +1,7 @@
-"""Pure scoring functions: exact match, token F1, intervals."""
+"""Pure scoring functions: exact match and its interval."""
 
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,23 +26,6 @@ def exact_match(answer: str, expected: str) -> bool:
     True
     """
     return SPACES.sub(" ", answer).strip() == SPACES.sub(" ", expected).strip()
-
-
-def token_f1(answer: str, expected: str) -> float:
-    """Return the harmonic mean of precision and recall of words, 0 to 1.
-
-    Source:
-        Rajpurkar et al., SQuAD, 1606.05250, without the removal of articles.
-
-    >>> round(token_f1("Anna lives in Trelby", "Anna lives there"), 3)
-    0.571
-    """
-    answer_words, expected_words = answer.split(), expected.split()
-    common = sum((Counter(answer_words) & Counter(expected_words)).values())
-    if not common:
-        return float(answer_words == expected_words)
-    precision, recall = common / len(answer_words), common / len(expected_words)
-    return 2 * precision * recall / (precision + recall)
 
 
 def wilson_interval(hits: Sequence[bool]) -> Interval:

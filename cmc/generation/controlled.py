@@ -8,13 +8,13 @@ import torch
 
 from cmc.controller import Controller
 from cmc.data import format_prompt, response_prefix
-from cmc.errors import SettingError, VocabMismatch
+from cmc.errors import SettingError
 from cmc.generation.decoder import Decoder, Row
 from cmc.generation.sampling import Sampler
 from cmc.generation.spelling import Spelling
 from cmc.models import LanguageModel
 from cmc.settings import CoverSettings, Sampling
-from cmc.vocab import VocabMap, build_map
+from cmc.vocab import VocabMap, build_map, resolve_transfer
 from cmc.vocab.canonical import split_incomplete
 
 
@@ -226,12 +226,7 @@ def carrier(controller: Controller, target: LanguageModel, transfer: str) -> Voc
         VocabMismatch: `same` was asked for between different vocabularies.
     """
     mine, theirs = controller.vocabulary, target.vocabulary
-    is_same = mine.fingerprint == theirs.fingerprint
-    if transfer == "cover" or (transfer == "auto" and not is_same):
-        return Spelling(mine, theirs)
-    if transfer == "same" and not is_same:
-        raise VocabMismatch(
-            f"{controller.name} and {target.name} have different vocabularies",
-            hint="Choose the transfer cover or pm-mined.",
-        )
-    return build_map(mine, theirs).named("same" if transfer == "auto" else transfer)
+    transfer = resolve_transfer(mine, theirs, transfer)
+    return (
+        Spelling(mine, theirs) if transfer == "cover" else build_map(mine, theirs).named(transfer)
+    )

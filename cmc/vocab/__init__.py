@@ -3,6 +3,7 @@
 from cmc.vocab.health import composition, inspected_map, map_summary
 from cmc.vocab.pm_mined import build_map
 from cmc.vocab.prefix_index import PrefixIndex
+from cmc.vocab.transfer import resolve_transfer
 from cmc.vocab.vocab_map import Kind, VocabMap
 from cmc.vocab.vocabulary import Vocabulary
 
@@ -15,4 +16,5 @@ __all__ = [
     "composition",
     "inspected_map",
     "map_summary",
+    "resolve_transfer",
 ]

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from cmc.errors import VocabMismatch
 from cmc.vocab.pm_mined import build_map
+from cmc.vocab.transfer import resolve_transfer
 from cmc.vocab.vocab_map import Kind, VocabMap
 from cmc.vocab.vocabulary import Vocabulary
 
@@ -53,13 +53,7 @@ def inspected_map(
     Raises:
         VocabMismatch: `same` between different vocabularies.
     """
-    is_same = controller.fingerprint == target.fingerprint
-    if transfer == "auto":
-        transfer = "same" if is_same else "cover"
-    if transfer == "same" and not is_same:
-        raise VocabMismatch(
-            "the two vocabularies are different", hint="Choose the transfer cover or pm-mined."
-        )
+    transfer = resolve_transfer(controller, target, transfer)
     if transfer == "cover":
         return composition(controller, target)
     return build_map(controller, target, parity=parity).named(transfer)
