@@ -1,6 +1,7 @@
 """A synthetic world in plain English: who lives where, and everything that is told of it."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 FIRST_NAMES = (
@@ -113,16 +114,19 @@ class Person:
 
 @dataclass(frozen=True)
 class World:
-    """Everybody in it. Controllers see `known`; questions are asked about `held_out`."""
+    """Everybody in it. Controllers see `known`; questions are asked about `held_out`.
 
+    Attributes:
+        people: everybody but the authors.
+        known: those with whom controllers are trained; every first and last name is among them.
+        held_out: the others.
+        authors: who can be forgotten.
+    """
+
+    people: tuple[Person, ...]
     known: tuple[Person, ...]
     held_out: tuple[Person, ...]
     authors: tuple[Person, ...]
-
-    @property
-    def people(self) -> tuple[Person, ...]:
-        """Everybody but the authors."""
-        return self.known + self.held_out
 
 
 def make_world(*, seed: int = 0, known: int = 110, held_out: int = 80, authors: int = 20) -> World:
@@ -136,7 +140,26 @@ def make_world(*, seed: int = 0, known: int = 110, held_out: int = 80, authors: 
         _person(name, AUTHOR_RELATIONS, random_state)
         for name in names[known + held_out : known + held_out + authors]
     ]
-    return World(tuple(people[:known]), tuple(people[known:]), tuple(writers))
+    chosen = _with_every_name(people, known)
+    others = tuple(person for person in people if person not in chosen)
+    return World(tuple(people), chosen, others, tuple(writers))
+
+
+def _with_every_name(people: Sequence[Person], count: int) -> tuple[Person, ...]:
+    """Return `count` people, in order, so that as few names as possible are nobody's of them.
+
+    A controller learns to repeat a name from a question; a name it never met would test
+    something else than transfer.
+    """
+    met: set[str] = set()
+    first = []
+    for person in people:
+        if not met.issuperset(person.name.split()):
+            met.update(person.name.split())
+            first.append(person)
+    rest = [person for person in people if person not in first]
+    chosen = {person.name for person in (first + rest)[:count]}
+    return tuple(person for person in people if person.name in chosen)
 
 
 def _person(name: str, relations: tuple[Relation, ...], random_state: random.Random) -> Person:
