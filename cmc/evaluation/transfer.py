@@ -17,6 +17,7 @@ from cmc.evaluation.scores import wilson_interval
 from cmc.generation import ControlledModel
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import TransferRequest, lab_targets
+from cmc.vocab import resolve_transfer
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,8 @@ def _planned(
 
 def fitting_transfers(controller: Controller, target: LanguageModel) -> tuple[str, ...]:
     """Return the transfers worth comparing for a pair."""
-    if controller.vocabulary.fingerprint == target.vocabulary.fingerprint:
-        return ("same", "cover")
-    return ("pm-mined", "cover")
+    is_same = resolve_transfer(controller.vocabulary, target.vocabulary, "auto") == "same"
+    return ("same" if is_same else "pm-mined", "cover")
 
 
 class _Measure:
