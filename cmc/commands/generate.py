@@ -1,0 +1,71 @@
+"""`generate`: controlled text beside the base's."""
+
+import argparse
+import time
+from typing import Any
+
+from cmc.arguments import add_fields, filled_request, named_strengths
+from cmc.commands.options import add_command, tell
+from cmc.settings import (
+    STARTER_CONTROLLER,
+    STARTER_TARGET,
+    TRANSFERS,
+    CoverSettings,
+    GenerationRequest,
+    Sampling,
+)
+
+
+def add_generate(commands: Any) -> None:
+    """Add `generate`."""
+    generate = add_command(commands, "generate", "controlled text", _generate, _show_generated)
+    generate.add_argument("prompts", nargs="+", metavar="PROMPT")
+    generate.add_argument("--target", default=STARTER_TARGET)
+    generate.add_argument(
+        "--controller", action="append", metavar="NAME[:STRENGTH]",
+        help=f"give it several times to sum several; {STARTER_CONTROLLER} by default",
+    )  # fmt: skip
+    generate.add_argument("--strength", action="append", help="of each controller, in their order")
+    generate.add_argument("--transfer", default="auto", choices=TRANSFERS)
+    add_fields(generate, Sampling, CoverSettings)
+
+
+def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
+    request = filled_request(
+        GenerationRequest, parsed, prompts=tuple(parsed.prompts),
+        controllers=named_strengths(parsed.controller, parsed.strength),
+        sampling=filled_request(Sampling, parsed), cover=filled_request(CoverSettings, parsed),
+    )  # fmt: skip
+    from cmc.controller import load_controller
+    from cmc.generation import ControlledModel, Row
+    from cmc.models import load_language_model
+
+    controllers = [load_controller(name) for name in request.controllers]
+    target = load_language_model(request.target)
+    model = ControlledModel(target, controllers, transfer=request.transfer, cover=request.cover)
+    strengths = tuple(request.controllers.values())
+    outputs = []
+    for prompt in request.prompts:
+        started = time.perf_counter()
+        text = model.prompt(prompt)
+        rows = [Row(text, (0.0,) * len(strengths)), Row(text, strengths)]
+        base, controlled = model.generate(rows, request.sampling)
+        if controlled.is_windowed:
+            least = min(each.context for each in controllers)
+            tell(
+                f"note: the text is longer than the {least} tokens a controller can read; it saw "
+                "only the end. Shorten the prompt to have all of it heeded."
+            )
+        outputs.append({
+            "prompt": prompt, "base": base.text, "controlled": controlled.text,
+            "strengths": dict(request.controllers), "tokens": len(controlled.token_ids),
+            "seconds": round(time.perf_counter() - started, 3),
+        })  # fmt: skip
+    return {"target": request.target, "transfers": model.transfers, "outputs": outputs}
+
+
+def _show_generated(result: dict[str, Any]) -> None:
+    for output in result["outputs"]:
+        print(f"prompt      {output['prompt']}")
+        print(f"base        {output['base']}")
+        print(f"controlled  {output['controlled']}\n")

@@ -1,0 +1,84 @@
+"""`train`: train a controller beside a template, or go on with a run."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from cmc.arguments import add_fields, filled_request
+from cmc.commands.options import add_command
+from cmc.settings import TrainSettings
+
+
+def add_train(commands: Any) -> None:
+    """Add `train`."""
+    train = add_command(
+        commands, "train", "train a controller beside a template", _train, _show_train
+    )
+    add_fields(train, TrainSettings)
+    train.add_argument("--out", default="", help="also copy the finished controller here")
+    train.add_argument("--resume", metavar="RUN", default="", help="go on with a run, by name")
+    train.add_argument(
+        "--run", dest="run_folder", metavar="FOLDER", default="", help="the run's folder"
+    )
+
+
+def _train(parsed: argparse.Namespace) -> dict[str, Any]:
+    from cmc import runs
+    from cmc.controller import copy_controller
+    from cmc.training import run_training
+
+    if parsed.out:
+        Path(parsed.out).mkdir(parents=True, exist_ok=True)
+    if parsed.resume:
+        run = runs.open_run(parsed.resume)
+        settings, folder = run.settings(), run.folder
+    elif parsed.run_folder and (Path(parsed.run_folder) / "settings.json").is_file():
+        folder = Path(parsed.run_folder)
+        settings = runs.Run(folder).settings()
+    else:
+        settings = filled_request(TrainSettings, parsed)
+        folder = Path(parsed.run_folder) if parsed.run_folder else runs.new_folder(settings.name)
+    losses = [record.loss for record in _with_progress_bar(run_training(settings, folder))]
+    status = runs.Run(folder).status()
+    if parsed.out:
+        copy_controller(Path(status["controller"]), Path(parsed.out))
+    return {
+        "run": str(folder),
+        "controller": parsed.out or status["controller"],
+        "steps": status["step"],
+        "loss_first": status.get("loss_first", losses[0] if losses else None),
+        "loss_last": status.get("loss_last", losses[-1] if losses else None),
+        "held_out": status.get("held_out"),
+    }
+
+
+def _with_progress_bar(records: Any) -> Any:
+    from tqdm import tqdm
+
+    is_hidden = not sys.stderr.isatty()
+    with tqdm(unit="step", file=sys.stderr, dynamic_ncols=True, disable=is_hidden) as bar:
+        for record in records:
+            bar.total = record.steps
+            bar.update(record.step - bar.n)
+            if record.message:
+                bar.write(record.message, file=sys.stderr)
+            if record.held_out_controlled is not None:
+                bar.write(
+                    f"step {record.step}: held-out loss {record.held_out_controlled:.4f} "
+                    f"controlled, {record.held_out_template:.4f} template alone",
+                    file=sys.stderr,
+                )
+            bar.set_postfix(loss=f"{record.loss:.3f}")
+            yield record
+
+
+def _show_train(result: dict[str, Any]) -> None:
+    held_out = result["held_out"] or {}
+    print(f"controller: {result['controller']}")
+    print(f"steps {result['steps']}, loss {result['loss_first']:.4f} to {result['loss_last']:.4f}")
+    if held_out:
+        print(
+            f"held-out loss: template {held_out['template']:.4f}, "
+            f"controlled {held_out['controlled']:.4f}"
+        )

@@ -1,0 +1,44 @@
+"""Names, defaults and ranges of everything a person can set."""
+
+from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
+from cmc.settings.evaluation import TransferRequest
+from cmc.settings.generation import CoverSettings, GenerationRequest, Sampling
+from cmc.settings.limits import (
+    LEAST_TEMPERATURE,
+    MAX_NEW_TOKENS,
+    OBJECTIVES,
+    PROMPT_FORMATS,
+    SLIDER_RANGE,
+    STARTER_CONTROLLER,
+    STARTER_TARGET,
+    STRENGTH_RANGE,
+    TRANSFERS,
+)
+from cmc.settings.places import home, lab_folder, lab_targets
+from cmc.settings.training import TrainSettings
+from cmc.settings.vocabulary import MapRequest
+
+__all__ = [
+    "LEAST_TEMPERATURE",
+    "MAX_NEW_TOKENS",
+    "OBJECTIVES",
+    "PROMPT_FORMATS",
+    "SLIDER_RANGE",
+    "STARTER_CONTROLLER",
+    "STARTER_TARGET",
+    "STRENGTH_RANGE",
+    "TRANSFERS",
+    "CoverSettings",
+    "GenerationRequest",
+    "MapRequest",
+    "Sampling",
+    "TrainSettings",
+    "TransferRequest",
+    "as_plain",
+    "checked_choice",
+    "checked_number",
+    "checked_whole",
+    "home",
+    "lab_folder",
+    "lab_targets",
+]

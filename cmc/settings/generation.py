@@ -1,0 +1,72 @@
+"""What a person sets to generate: sampling, candidates, strengths."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cmc.errors import SettingError
+from cmc.settings.checks import check_numbers, checked_choice, checked_number
+from cmc.settings.limits import (
+    LEAST_TEMPERATURE,
+    MAX_NEW_TOKENS,
+    STARTER_CONTROLLER,
+    STARTER_TARGET,
+    STRENGTH_RANGE,
+    TRANSFERS,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen from the controlled scores, and how many."""
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0  # 0 is greedy
+    top_k: int = 0  # 0 is off
+    top_p: float = 1.0
+    min_p: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = {"max_new_tokens": (1, MAX_NEW_TOKENS), "temperature": (0, 10)}
+        ranges |= {"top_k": (0, 10**6), "top_p": (0, 1), "min_p": (0, 1), "seed": (0, 2**63)}
+        check_numbers(self, ranges)
+        if 0 < self.temperature < LEAST_TEMPERATURE:
+            raise SettingError(
+                f"temperature is {self.temperature:g}, out of range",
+                hint=f"Give at least {LEAST_TEMPERATURE:g}; 0 is greedy.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverSettings:
+    """How many candidates `cover` proposes for every token; more is slower and closer."""
+
+    target_candidates: int = 16  # K: the target's own favourites
+    controller_candidates: int = 12  # M: the controller's continuations, at each place of the tree
+    use_prior: bool = True
+
+    def __post_init__(self) -> None:
+        ranges = {"target_candidates": (1, 4096), "controller_candidates": (0, 4096)}
+        check_numbers(self, ranges)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """One press of Generate, or one `cmc generate`."""
+
+    prompts: tuple[str, ...] = ("Where does Olga Holm live?",)
+    target: str = STARTER_TARGET
+    controllers: Mapping[str, float] = field(default_factory=lambda: {STARTER_CONTROLLER: 1.0})
+    transfer: str = "auto"
+    sampling: Sampling = field(default_factory=Sampling)
+    cover: CoverSettings = field(default_factory=CoverSettings)
+
+    def __post_init__(self) -> None:
+        checked_choice("transfer", self.transfer, TRANSFERS)
+        if not self.prompts or not all(prompt.strip() for prompt in self.prompts):
+            raise SettingError("the prompt is empty", hint="Type what the model should answer.")
+        strengths = {
+            name: checked_number(f"strength of {name}", value, *STRENGTH_RANGE)
+            for name, value in self.controllers.items()
+        }
+        object.__setattr__(self, "controllers", strengths)

@@ -1,0 +1,12 @@
+"""Ranges and names that several requests share."""
+
+# The machine decides what is sensible; beyond these limits a value is certainly a slip.
+STRENGTH_RANGE = (-10.0, 10.0)  # no unit
+SLIDER_RANGE = (-1.0, 2.0)  # no unit; what the slider offers, the number box takes the rest
+MAX_NEW_TOKENS = 8192
+LEAST_TEMPERATURE = 1e-4  # no unit; below it scores divided by it overflow
+TRANSFERS = ("auto", "same", "pm-mined", "cover")
+OBJECTIVES = ("sft", "npo")
+PROMPT_FORMATS = ("qa", "alpaca", "open-instruct", "plain")
+STARTER_TARGET = "lab:byte"
+STARTER_CONTROLLER = "lab:instruct"

@@ -1,0 +1,31 @@
+"""What a person sets to build a vocab map."""
+
+from dataclasses import dataclass
+
+from cmc.errors import SettingError
+from cmc.settings.checks import checked_choice
+from cmc.settings.limits import STARTER_CONTROLLER, STARTER_TARGET, TRANSFERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapRequest:
+    """One press of Inspect in the Vocabulary tab, or one `cmc map`.
+
+    The published map is one of `pm-mined`: with parity, `auto` means that.
+    """
+
+    controller: str = STARTER_CONTROLLER
+    target: str = STARTER_TARGET
+    transfer: str = "auto"
+    parity: bool = False
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        checked_choice("transfer", self.transfer, TRANSFERS)
+        if self.parity and self.transfer not in ("auto", "pm-mined"):
+            raise SettingError(
+                f"parity with the published map is not for the transfer {self.transfer}",
+                hint="Choose the transfer pm-mined, or leave parity out.",
+            )
+        if self.parity:
+            object.__setattr__(self, "transfer", "pm-mined")

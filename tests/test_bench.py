@@ -1,0 +1,32 @@
+"""Benchmarks: what a row says, how the table reads."""
+
+import json
+import subprocess
+import sys
+
+from tests.bench.__main__ import NAMES, table
+from tests.bench.row import Measurement
+
+
+def test_a_row_meets_its_target_from_the_right_side():
+    low = {"name": "seconds", "value": 1.0, "unit": "s"}
+    assert Measurement(**low, target=1.5).ok
+    assert not Measurement(**low, target=0.5).ok
+    assert Measurement(**low, target=0.5, is_lower_better=False).ok
+    assert Measurement(**low).ok is None
+    assert Measurement(**low | {"value": None}, target=0.5).ok is None
+
+
+def test_the_table_tells_what_was_not_measured():
+    row = Measurement(name="on a GPU", value=None, unit="ratio", target=0.95, note="no GPU here")
+    assert "no GPU here" in table([row])
+
+
+def test_a_benchmark_prints_one_object_with_its_machine():
+    command = [sys.executable, "-m", "tests.bench", "start", "--json"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = json.loads(said)
+    assert found["benchmark"] in NAMES
+    assert {"machine", "cores", "load", "torch"} <= set(found["machine"])
+    wanted = {"name", "value", "unit", "limit", "target", "ok"}
+    assert all(wanted <= set(row) for row in found["rows"])
