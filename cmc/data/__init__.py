@@ -10,6 +10,7 @@ from cmc.data.batches import (
 )
 from cmc.data.formats import format_prompt, response_prefix
 from cmc.data.records import Record, fingerprint_records, read_records, split_records
+from cmc.data.refusals import read_refusals, refuse_records
 
 __all__ = [
     "Example",
@@ -21,6 +22,8 @@ __all__ = [
     "fingerprint_records",
     "format_prompt",
     "read_records",
+    "read_refusals",
+    "refuse_records",
     "response_prefix",
     "split_records",
     "token_batch",

@@ -29,7 +29,7 @@ from cmc.training.folder import (
 from cmc.training.journal import Journal, StopSignals
 from cmc.training.loop import TrainRecord, train_controller
 
-_PLACES = ("template", "data", "retain", "init")  # settings that may be paths
+_PLACES = ("template", "data", "retain", "refusals", "init")  # settings that may be paths
 
 
 def run_training(settings: TrainSettings, folder: Path) -> Iterator[TrainRecord]:

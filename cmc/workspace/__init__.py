@@ -217,7 +217,7 @@ class Workspace:
     def _check_training_names(self, request: TrainSettings) -> None:
         """Let strangers train on what is listed and on what they uploaded, on nothing else."""
         uploads = (self.home / UPLOADS).resolve()
-        for source in filter(None, (request.data, request.retain)):
+        for source in filter(None, (request.data, request.retain, request.refusals)):
             if not Path(source).resolve().is_relative_to(uploads):
                 self._check_offered(source, self.names_of_data())
         self._check_offered(request.template, self.names_of_templates())
