@@ -113,7 +113,7 @@ def test_every_objective_follows_its_formula(name):
     )
     # `reverse` learns beside the prior, all others beside the template.
     frozen = controller.prior if name == "reverse" else template.model
-    loss = float(LOSSES[name](state, batches))
+    loss = LOSSES[name](state, batches).item()
     assert loss == pytest.approx(plain_loss(name, frozen, controller.delta), abs=2e-5)
 
 
@@ -142,7 +142,9 @@ def test_reverse_needs_a_prior(tmp_path):
     controller = controller_of()
     controller.prior = None
     template = LanguageModel("template", llama(1), byte_vocabulary())
-    settings = TrainSettings(objective="reverse", data=str(path), retain=str(path))
+    settings = TrainSettings(
+        objective="reverse", data=str(path), retain=str(path), prompt_format="qa"
+    )
     with pytest.raises(TrainingError, match="random controller") as caught:
         next(train_controller(controller, template, settings))
     assert "lab:prior" in caught.value.hint
@@ -174,7 +176,7 @@ def test_refusals_are_read_line_by_line_and_mistakes_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORGETTING)
-def test_real_forget_sets_are_forgotten_beside_real_weights(name, tmp_path):
+def test_real_forget_sets_are_forgotten_beside_real_weights(name):
     stories = str(shared("models", "stories260K"))
     options = {"refusals": str(shared("tofu", "idontknow.jsonl"))} if name == "idk" else {}
     if name != "grad_ascent":
@@ -193,7 +195,7 @@ def test_real_forget_sets_are_forgotten_beside_real_weights(name, tmp_path):
     assert records[-1].loss < records[0].loss
 
 
-def test_tofu_files_are_read_as_they_are(tmp_path):
+def test_tofu_files_are_read_as_they_are():
     from cmc.data import read_records
 
     published = json.loads(shared("tofu", "forget01.json").read_text().splitlines()[0])

@@ -8,8 +8,9 @@ from cmc.data.batches import (
     encode_records,
     token_batch,
 )
+from cmc.data.columns import Record
 from cmc.data.formats import format_prompt, response_prefix
-from cmc.data.records import Record, fingerprint_records, read_records, split_records
+from cmc.data.records import fingerprint_records, read_records, split_records
 from cmc.data.refusals import read_refusals, refuse_records
 
 __all__ = [

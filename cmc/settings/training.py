@@ -17,6 +17,7 @@ class TrainSettings:
     objective: str = "sft"
     retain: str = ""  # records whose answers must stay, for forgetting
     refusals: str = ""  # `idk` and `dpo`: a text file, one refusal a line; empty: ours
+    columns: str = ""  # FIELD=COLUMN, … where a file names its columns otherwise
     prompt_format: str = "alpaca"
     name: str = "controller"
     max_steps: int = 400

@@ -97,11 +97,16 @@ def load_material(
     )
 
 
+def records_of(settings: TrainSettings, source: str) -> list[Record]:
+    """Return the records of one source, read as the settings say."""
+    return read_records(source, limit=settings.limit, columns=settings.columns)
+
+
 def _read(
     settings: TrainSettings,
 ) -> tuple[list[Record], list[Record], list[Record], dict[str, str]]:
     """Return what to train on, to retain and to hold out, and the files' fingerprints."""
-    data = read_records(settings.data, limit=settings.limit)
+    data = records_of(settings, settings.data)
     fingerprints = {settings.data: fingerprint_records(data)}
     if settings.objective == "sft":
         data, held_out = _split(data, settings)
@@ -110,7 +115,7 @@ def _read(
         data = refuse_records(data, read_refusals(settings.refusals))
     if settings.objective in ON_DATA_ALONE:
         return data, [], [], fingerprints
-    retained = read_records(settings.retain, limit=settings.limit)
+    retained = records_of(settings, settings.retain)
     fingerprints[settings.retain] = fingerprint_records(retained)
     retained, held_out = _split(retained, settings)
     return data, retained, held_out, fingerprints

@@ -175,7 +175,7 @@ class Workspace:
         self._check_training()
         self._check_training_names(request)
         for source in (request.data, *filter(None, [request.retain])):
-            read_records(source, limit=request.limit)
+            read_records(source, limit=request.limit, columns=request.columns)
         request = replace(request, init=self._place_of(request.init))
         return runs.start_training(request, self.home)
 
