@@ -1,41 +1,35 @@
 """How much of a controller's effect arrives on other targets, under every transfer."""
 
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
-import transformers
-
 from cmc.controller import Controller, load_controller
-from cmc.data import Record, fingerprint_records, read_records
+from cmc.data import Record, read_records
 from cmc.errors import SettingError
-from cmc.evaluation.answers import Answer, ask
+from cmc.evaluation.answers import ask
+from cmc.evaluation.cells import Cell, Progress, measured, told_answers
+from cmc.evaluation.provenance import describe_controllers, describe_models, provenance
 from cmc.evaluation.scores import wilson_interval
 from cmc.generation import ControlledModel
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import TransferRequest, lab_targets
 from cmc.vocab import resolve_transfer
 
-
-@dataclass(frozen=True)
-class TransferProgress:
-    """One finished measurement, and the report when all are done."""
-
-    done: int
-    total: int
-    message: str
-    answers: list[Answer] = field(default_factory=list)
-    report: dict[str, Any] | None = None
+TransferProgress = Progress
 
 
-def evaluate_transfer(request: TransferRequest) -> Iterator[TransferProgress]:
+def evaluate_transfer(
+    request: TransferRequest, kept: Mapping[str, dict[str, Any]] | None = None
+) -> Iterator[Progress]:
     """Measure exact match of the template and of every target under every transfer.
 
     The recovered effect of a row is (controlled - base) / (template controlled - template base),
     no unit: 1 where control does for the target what it does for the template.
+
+    Args:
+        request: what to measure.
+        kept: cells that were measured before, by key; they are not measured again.
 
     Raises:
         SettingError: a transfer does not fit one of the targets; nothing was measured.
@@ -47,36 +41,48 @@ def evaluate_transfer(request: TransferRequest) -> Iterator[TransferProgress]:
     names = request.targets or lab_targets()
     targets = {name: load_language_model(name) for name in names}
     plan = _planned(controller, targets, request.transfers)
-    total = len(plan) + len(targets) + 2
-    measure = _Measure(controller, records, request)
     template = load_language_model(request.template)
-    template_base = measure(template, None)
-    yield TransferProgress(1, total, f"{request.template} alone", measure.answers)
-    template_controlled = measure(template, "auto")
-    yield TransferProgress(2, total, f"{request.template} controlled", measure.answers)
-    bases = {}
-    for name, target in targets.items():
-        bases[name] = measure(target, None)
-        yield TransferProgress(2 + len(bases), total, f"{name} alone", measure.answers)
-    effect = template_controlled["exact_match"] - template_base["exact_match"]
-    rows = []
-    for name, transfer in plan:
-        row = measure(targets[name], transfer)
-        base = bases[name]["exact_match"]
-        recovered = (row["exact_match"] - base) / effect if effect > 0 else None
-        about = {"target": name, "transfer": transfer, "strength": request.strength}
-        rows.append({**about, **row, "base": base, "recovered_effect": recovered})
-        done = total - len(plan) + len(rows)
-        yield TransferProgress(done, total, f"{name} by {transfer}", measure.answers)
+    measure = _Measure(controller, records, request)
+    alone, controlled = (f"{request.template} {how}" for how in ("alone", "controlled"))
+    cells = [
+        Cell(alone, lambda: measure(template, None)),
+        Cell(controlled, lambda: measure(template, "auto", alone)),
+        *(measure.cell(each) for each in targets.values()),
+        *(measure.cell(targets[name], transfer) for name, transfer in plan),
+    ]
+    found = dict(kept or {})
+    yield from measured(cells, found)
     report = {
         "kind": "transfer",
-        "template": {"name": request.template, **template_controlled,
-                     "base": template_base["exact_match"]},
-        "rows": rows,
+        "template": {"name": request.template, **_shares(found[controlled]),
+                     "base": found[alone]["exact_match"]},
+        "rows": _rows(request, plan, found, (alone, controlled)),
         "seconds": round(time.perf_counter() - started, 1),
-        "provenance": _provenance(request, records),
+        "provenance": provenance(
+            request, {request.data: records},
+            models=describe_models([template, *targets.values()]),
+            controllers=describe_controllers({request.controller: controller}),
+        ),
     }  # fmt: skip
-    yield TransferProgress(total, total, "done", report=report)
+    yield Progress(len(cells), len(cells), "done", report=report)
+
+
+def _rows(
+    request: TransferRequest,
+    plan: Sequence[tuple[str, str]],
+    found: Mapping[str, dict[str, Any]],
+    template: tuple[str, str],
+) -> list[dict[str, Any]]:
+    """Return a row per target and transfer, from the cells."""
+    base, controlled = (found[key]["exact_match"] for key in template)
+    effect = controlled - base
+    rows = []
+    for name, transfer in plan:
+        cell, alone = found[_key(name, transfer)], found[_key(name)]["exact_match"]
+        recovered = (cell["exact_match"] - alone) / effect if effect > 0 else None
+        about = {"target": name, "transfer": transfer, "strength": request.strength}
+        rows.append({**about, **_shares(cell), "base": alone, "recovered_effect": recovered})
+    return rows
 
 
 def _planned(
@@ -105,7 +111,7 @@ def fitting_transfers(controller: Controller, target: LanguageModel) -> tuple[st
 
 
 class _Measure:
-    """Ask the same questions again and again; keep the last answers for looking at."""
+    """Ask the same questions again and again."""
 
     def __init__(
         self, controller: Controller, records: Sequence[Record], request: TransferRequest
@@ -113,10 +119,16 @@ class _Measure:
         self._controller = controller
         self._records = records
         self._request = request
-        self.answers: list[Answer] = []
 
-    def __call__(self, target: LanguageModel, transfer: str | None) -> dict[str, Any]:
-        """Return exact match with its interval; no transfer stands for the base."""
+    def cell(self, target: LanguageModel, transfer: str | None = None) -> Cell:
+        """Return the measurement of a target alone, or under a transfer."""
+        base = _key(target.name) if transfer else None
+        return Cell(_key(target.name, transfer), lambda: self(target, transfer, base))
+
+    def __call__(
+        self, target: LanguageModel, transfer: str | None, base: str | None = None
+    ) -> dict[str, Any]:
+        """Return exact match with its interval, and the answers; no transfer is the base."""
         request, controller = self._request, self._controller
         controllers = [] if transfer is None else [controller]
         model = ControlledModel(
@@ -124,20 +136,21 @@ class _Measure:
         )
         strengths = (request.strength,) * len(controllers)
         asked = ask(model, self._records, strengths, request.batch_size, controller.prompt_format)
-        self.answers = list(asked)
-        interval = wilson_interval([each.is_exact for each in self.answers])
+        answers = list(asked)
+        hits = [each.is_exact for each in answers]
+        interval = wilson_interval(hits)
         return {
+            "target": target.name, "controller": request.controller, "base": base,
+            "strength": request.strength if controllers else 0.0,
             "exact_match": interval.value, "low": interval.low, "high": interval.high,
-            "n": interval.n,
+            "n": interval.n, "answers": told_answers(answers, [float(hit) for hit in hits]),
         }  # fmt: skip
 
 
-def _provenance(request: TransferRequest, records: Sequence[Record]) -> dict[str, Any]:
-    return {
-        "request": asdict(request),
-        "data": fingerprint_records(records),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
-    }
+def _key(target: str, transfer: str | None = None) -> str:
+    return f"{target} by {transfer}" if transfer else f"{target} alone"
+
+
+def _shares(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a report keeps of a cell."""
+    return {name: cell[name] for name in ("exact_match", "low", "high", "n")}

@@ -1,0 +1,60 @@
+"""An evaluation as cells: each is measured once, kept, and skipped when a run goes on."""
+
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cmc.evaluation.answers import Answer
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement.
+
+    Attributes:
+        key: what is measured; the same whenever the same is asked for.
+        measure: returns what was found, as JSON can hold it.
+    """
+
+    key: str
+    measure: Callable[[], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One finished measurement, and the report when all are done."""
+
+    done: int
+    total: int
+    message: str
+    answers: list[Answer] = field(default_factory=list)
+    report: dict[str, Any] | None = None
+    found: dict[str, Any] | None = None  # what the cell called `message` gave
+
+
+def measured(
+    cells: Sequence[Cell], found: MutableMapping[str, dict[str, Any]]
+) -> Iterator[Progress]:
+    """Measure the cells that are not in `found`, in their order, and put them there."""
+    done = sum(cell.key in found for cell in cells)
+    for cell in cells:
+        if cell.key in found:
+            continue
+        found[cell.key] = cell.measure()
+        done += 1
+        answers = [Answer(each["question"], each["expected"], each["text"])
+                   for each in found[cell.key].get("answers", [])]  # fmt: skip
+        yield Progress(done, len(cells), cell.key, answers, found=found[cell.key])
+
+
+def told_answers(
+    answers: Sequence[Answer], scores: Sequence[float], reasons: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Return answers with their scores, and where there are some with reasons, for a record."""
+    plain = [
+        {"question": each.question, "expected": each.expected, "text": each.text, "score": score}
+        for each, score in zip(answers, scores, strict=True)
+    ]
+    for each, reason in zip(plain, reasons, strict=False):
+        each["reason"] = reason
+    return plain
