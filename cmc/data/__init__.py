@@ -9,6 +9,7 @@ from cmc.data.batches import (
     token_batch,
 )
 from cmc.data.formats import format_prompt, response_prefix
+from cmc.data.json_files import read_json
 from cmc.data.records import Record, fingerprint_records, read_records, split_records
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "encode_records",
     "fingerprint_records",
     "format_prompt",
+    "read_json",
     "read_records",
     "response_prefix",
     "split_records",
