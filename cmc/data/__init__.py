@@ -10,6 +10,7 @@ from cmc.data.batches import (
 )
 from cmc.data.columns import Record
 from cmc.data.formats import format_prompt, response_prefix
+from cmc.data.json_files import read_json
 from cmc.data.records import fingerprint_records, read_records, split_records
 from cmc.data.refusals import read_refusals, refuse_records
 
@@ -22,6 +23,7 @@ __all__ = [
     "encode_records",
     "fingerprint_records",
     "format_prompt",
+    "read_json",
     "read_records",
     "read_refusals",
     "refuse_records",
