@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(result, ensure_ascii=False))
     else:
         parsed.show(result)
-    return 0
+    is_failure = getattr(parsed, "is_failure", None)
+    return int(bool(is_failure and is_failure(result)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,16 +9,17 @@ from typing import Any
 from safetensors import SafetensorError
 
 from cmc.errors import CmcError, SettingError
-from cmc.settings import OBJECTIVES, PROMPT_FORMATS, STARTER_CONTROLLER, TRANSFERS
+from cmc.settings import METRICS, OBJECTIVES, PROMPT_FORMATS, STARTER_CONTROLLER, TRANSFERS
 
 CHOICES = {"objective": OBJECTIVES, "prompt_format": PROMPT_FORMATS, "transfer": TRANSFERS}
+CHOICES["metric"] = METRICS
 
 
-def add_fields(parser: argparse.ArgumentParser, *requests: type) -> None:
+def add_fields(parser: argparse.ArgumentParser, *requests: type, but: Sequence[str] = ()) -> None:
     """Add an option for every field with a plain default; ranges are checked by the request."""
     for request in requests:
         for field in fields(request):
-            if field.default is MISSING:
+            if field.default is MISSING or field.name in but:
                 continue
             option = "--" + field.name.replace("_", "-")
             if isinstance(field.default, bool):

@@ -19,6 +19,7 @@ from cmc.training.folder import (
     CONTROLLER,
     LOG,
     RECORDS,
+    REPORT,
     SETTINGS,
     STATUS,
     append_log,
@@ -32,11 +33,12 @@ from cmc.training.process import find_process, start_process
 
 SAFE_NAME = re.compile(r"(?! )[A-Za-z0-9 _.-]{1,64}(?<! )")
 LOG_TAIL = 16_384  # bytes
+TRAIN = "train"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training in one folder; everything is read from its files, by whoever asks."""
+    """One training or evaluation in one folder; all is read from its files, by whoever asks."""
 
     folder: Path
 
@@ -45,8 +47,17 @@ class Run:
         """The folder's name."""
         return self.folder.name
 
+    @property
+    def kind(self) -> str:
+        """`train`, or the kind of evaluation."""
+        return str(read_json(self.folder / SETTINGS).get("kind") or TRAIN)
+
+    def report(self) -> dict[str, Any]:
+        """Return the report of a finished evaluation; empty where there is none."""
+        return read_json(self.folder / REPORT)
+
     def settings(self) -> TrainSettings:
-        """Return what was asked for.
+        """Return what training was asked for.
 
         Raises:
             RunError: the settings cannot be read.
@@ -56,6 +67,8 @@ class Run:
         try:
             if not stored:
                 raise SettingError("settings.json is missing or broken")
+            if stored.get("kind"):
+                raise SettingError(f"it is no training but an evaluation, {stored['kind']}")
             return TrainSettings(**{key: stored[key] for key in stored if key in known})
         except (SettingError, TypeError) as error:
             raise RunError(
@@ -97,12 +110,16 @@ class Run:
         return "\n".join(text.splitlines()[-lines:])
 
     def is_running(self) -> bool:
-        """Tell whether a process trains this run, or is about to."""
+        """Tell whether a process works on this run, or is about to."""
         return is_lock_held(self.folder) or find_process(self.folder) is not None
 
     def _interrupted(self) -> dict[str, Any]:
-        step = newest_step(self.folder / CHECKPOINTS)
-        kept = f"Nothing before step {step} is lost" if step else "Nothing was saved yet"
+        if self.kind == TRAIN:
+            step = newest_step(self.folder / CHECKPOINTS)
+            kept = f"Nothing before step {step} is lost" if step else "Nothing was saved yet"
+        else:
+            step = len(self.records())
+            kept = f"{step} measurements are kept"
         return {
             "state": "interrupted",
             "step": step,
@@ -126,6 +143,31 @@ def start_training(settings: TrainSettings, home: Path | None = None) -> Run:
     run = Run(folder)
     _spawn(run, settings.max_steps)
     return run
+
+
+def start_evaluation(kind: str, request: Any, *, name: str = "", home: Path | None = None) -> Run:
+    """Start an evaluation that lives on whatever happens to the process that started it.
+
+    Args:
+        kind: a name of `cmc.evaluation.KINDS`.
+        request: what to measure; a dataclass of that kind.
+        name: of the run, by default its kind; with a number where it is taken.
+        home: folder that holds `runs/`; None is the usual one.
+
+    Raises:
+        RunError: the name is not safe as a folder's name.
+    """
+    run = new_evaluation(kind, request, name=name, home=home)
+    _spawn(run, 0)
+    return run
+
+
+def new_evaluation(kind: str, request: Any, *, name: str = "", home: Path | None = None) -> Run:
+    """Make the folder of an evaluation, and start nothing; see `start_evaluation`."""
+    folder = new_folder(name or kind, home)
+    stored = {"kind": kind, "name": folder.name, "request": as_plain(request)}
+    write_json(folder / SETTINGS, stored)
+    return Run(folder)
 
 
 def new_folder(name: str, home: Path | None = None) -> Path:
@@ -153,7 +195,7 @@ def new_folder(name: str, home: Path | None = None) -> Path:
 
 
 def resume(run: Run) -> Run:
-    """Go on with a stopped, interrupted or failed run from its newest intact checkpoint.
+    """Go on with a stopped, interrupted or failed run from what it has kept.
 
     Raises:
         RunError: it is running or finished.
@@ -161,12 +203,13 @@ def resume(run: Run) -> Run:
     state = run.status()["state"]
     if state in ("running", "finished"):
         raise RunError(f'run "{run.name}" is {state}', hint="Start a new run instead.")
-    _spawn(run, run.settings().max_steps)
+    steps = run.settings().max_steps if run.kind == TRAIN else run.status()["steps"]
+    _spawn(run, steps)
     return run
 
 
 def stop(run: Run) -> None:
-    """Ask a run to save its controller and end; it does so after its current step.
+    """Ask a run to keep what it has and end; training does so after its current step.
 
     Raises:
         RunError: it is not running.
@@ -205,7 +248,7 @@ def open_run(name: str, home: Path | None = None) -> Run:
     folder = _runs_folder(home) / name
     if not (folder / SETTINGS).is_file():
         known = ", ".join(run.name for run in list_runs(home)[:8])
-        hint = f"Choose one of: {known}." if known else "Start a training first."
+        hint = f"Choose one of: {known}." if known else "Start one first."
         raise RunError(f'there is no run "{name}"', hint=hint)
     return Run(folder)
 
@@ -246,4 +289,4 @@ def _spawn(run: Run, steps: int) -> None:
     status = {"state": "running", "steps": steps, "message": "Starting."}
     write_json(run.folder / STATUS, read_json(run.folder / STATUS) | status)
     append_log(run.folder, "Starting.")
-    start_process(run.folder)
+    start_process(run.folder, is_evaluation=run.kind != TRAIN)

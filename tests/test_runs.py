@@ -185,7 +185,7 @@ def test_a_lock_decides_what_is_running(home):
     try:
         assert child.stdout.readline() == b"held\n"
         assert run.status()["state"] == "running"
-        with pytest.raises(RunError, match="already training"), lock_held(run.folder):
+        with pytest.raises(RunError, match="already running"), lock_held(run.folder):
             pass
     finally:
         child.kill()

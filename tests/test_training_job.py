@@ -197,7 +197,7 @@ def test_too_little_room_is_told_before_anything_is_trained(tmp_path, template, 
 def test_a_run_is_not_trained_twice_at_once_nor_resumed_with_other_settings(tmp_path, template):
     settings = settings_in(tmp_path, template)
     (tmp_path / "run").mkdir()
-    with lock_held(tmp_path / "run"), pytest.raises(RunError, match="already training"):
+    with lock_held(tmp_path / "run"), pytest.raises(RunError, match="already running"):
         next(run_training(settings, tmp_path / "run"))
     list(itertools.islice(training := run_training(settings, tmp_path / "run"), 2))
     training.close()

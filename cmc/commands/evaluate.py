@@ -8,6 +8,7 @@ from typing import Any
 from cmc.arguments import add_fields, filled_request, make_room
 from cmc.commands.evaluate_alpaca import add_alpaca
 from cmc.commands.evaluate_tofu import add_tofu
+from cmc.commands.evaluate_runs import add_evaluation_runs
 from cmc.commands.options import add_command, tell
 from cmc.settings import CoverSettings, TransferRequest
 
@@ -22,6 +23,7 @@ def add_evaluate(commands: Any) -> None:
     transfer.add_argument("--out", default="", help="also write the report to this file")
     add_tofu(evaluate)
     add_alpaca(evaluate)
+    add_evaluation_runs(evaluate)
 
 
 def _transfer(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -103,9 +103,7 @@ class _Sweep:
     def _model(self, target: str, controller: Controller) -> ControlledModel:
         request = self._request
         loaded = self._loaded(target)
-        return ControlledModel(
-            loaded, [controller], transfer=request.transfer, cover=request.cover
-        )
+        return ControlledModel(loaded, [controller], transfer=request.transfer, cover=request.cover)
 
     def _loaded(self, name: str) -> LanguageModel:
         if self._target is None or self._target.name != name:
@@ -171,5 +169,3 @@ def _row(key: str, found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _key(target: str, controller: str, strength: float) -> str:
     return f"{controller} on {target} at {strength:g}"
-
-

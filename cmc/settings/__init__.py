@@ -16,12 +16,14 @@ from cmc.settings.limits import (
     TRANSFERS,
 )
 from cmc.settings.places import home, lab_folder, lab_targets
+from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
 from cmc.settings.vocabulary import MapRequest
 
 __all__ = [
     "LEAST_TEMPERATURE",
     "MAX_NEW_TOKENS",
+    "METRICS",
     "OBJECTIVES",
     "ON_DATA_ALONE",
     "PROMPT_FORMATS",
@@ -30,10 +32,13 @@ __all__ = [
     "STARTER_TARGET",
     "STRENGTH_RANGE",
     "TRANSFERS",
+    "CheckRequest",
     "CoverSettings",
     "GenerationRequest",
     "MapRequest",
     "Sampling",
+    "SuiteRequest",
+    "SweepRequest",
     "TrainSettings",
     "TransferRequest",
     "as_plain",

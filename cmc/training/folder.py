@@ -12,7 +12,7 @@ from typing import Any
 from cmc.errors import RunError
 
 SETTINGS, STATUS, RECORDS, LOG = "settings.json", "status.json", "records.jsonl", "log.txt"
-CHECKPOINTS, CONTROLLER = "checkpoints", "controller"
+CHECKPOINTS, CONTROLLER, REPORT = "checkpoints", "controller", "report.json"
 _LOCK = "lock"
 _PATIENCE = 1.0  # seconds; a reader that asks whether the lock is held holds it for a moment
 
@@ -61,6 +61,16 @@ def read_lines(path: Path, since: int = 0) -> list[dict[str, Any]]:
     return records[::-1]
 
 
+def drop_torn_line(path: Path) -> None:
+    """Remove what a killed process wrote of a last line, so that the next is a line of its own."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
 def drop_lines_from(path: Path, step: int) -> None:
     """Remove the records of `step` and later, and a torn last line; they come again."""
     kept = [record for record in read_lines(path) if record["step"] < step]
@@ -87,7 +97,7 @@ def append_log(folder: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def lock_held(folder: Path) -> Iterator[None]:
-    """Hold the lock that says "this run is training"; the system frees it when we die.
+    """Hold the lock that says "this run is in progress"; the system frees it when we die.
 
     Raises:
         RunError: another process holds it.
@@ -97,7 +107,7 @@ def lock_held(folder: Path) -> Iterator[None]:
         while not _is_taken(file.fileno()):
             if time.monotonic() > deadline:
                 raise RunError(
-                    f'run "{folder.name}" is already training',
+                    f'run "{folder.name}" is already running',
                     hint="Wait for it, or stop it first.",
                 )
             time.sleep(0.02)
@@ -105,7 +115,7 @@ def lock_held(folder: Path) -> Iterator[None]:
 
 
 def is_lock_held(folder: Path) -> bool:
-    """Tell whether a process trains this run just now."""
+    """Tell whether a process works on this run just now."""
     try:
         with (folder / _LOCK).open("a") as file:
             return not _is_taken(file.fileno())

@@ -1,4 +1,4 @@
-"""Start the process that trains a run, and find it again."""
+"""Start the process that does a run, and find it again."""
 
 import os
 import subprocess
@@ -10,7 +10,9 @@ import psutil
 
 from cmc.training.folder import LOG, read_json, write_json
 
-COMMAND = (sys.executable, "-m", "cmc", "train", "--run")  # the folder comes behind
+# The folder comes behind both.
+COMMAND = (sys.executable, "-m", "cmc", "train", "--run")
+EVALUATION_COMMAND = (sys.executable, "-m", "cmc", "evaluate", "resume")
 PROCESS = "process.json"
 # What a training process may know of its parent: where things are and how to compute. Tokens
 # and other secrets stay behind; a Hub token that was stored by logging in is still found.
@@ -22,11 +24,12 @@ PASSED_ON = (
 )  # fmt: skip
 
 
-def start_process(folder: Path) -> None:
-    """Start `cmc train --run FOLDER`, detached: it lives on when we end, and writes to the log."""
+def start_process(folder: Path, *, is_evaluation: bool = False) -> None:
+    """Start the process of a run, detached: it lives on when we end, and writes to the log."""
+    command = EVALUATION_COMMAND if is_evaluation else COMMAND
     with (folder / LOG).open("ab") as log:
         process = subprocess.Popen(
-            [*COMMAND, str(folder.resolve())],
+            [*command, str(folder.resolve())],
             cwd=folder,
             env=training_environment(),
             stdin=subprocess.DEVNULL,

@@ -119,9 +119,9 @@ class Workspace:
 
     def controlled_model(self, request: GenerationRequest) -> ControlledModel:
         """Return target and controllers of a request together, loaded at most once."""
-        self._check_offered(request.target, self.names_of_targets())
+        self.check_offered(request.target, self.names_of_targets())
         for name in request.controllers:
-            self._check_offered(name, self.names_of_controllers())
+            self.check_offered(name, self.names_of_controllers())
         controllers = [self._controller(name) for name in request.controllers]
         # Taken first, so that a target in use counts as used even where its pair is kept.
         target = self._model(request.target)
@@ -131,11 +131,11 @@ class Workspace:
 
     def inspect_map(self, request: MapRequest) -> InspectedMap:
         """Build the vocab map of a pair and measure it on a short text."""
-        self._check_offered(request.target, self.names_of_targets())
-        self._check_offered(request.controller, self.names_of_controllers())
+        self.check_offered(request.target, self.names_of_targets())
+        self.check_offered(request.controller, self.names_of_controllers())
 
         def inspected() -> InspectedMap:
-            controller = load_vocabulary(self._place_of(request.controller))
+            controller = load_vocabulary(self.place_of(request.controller))
             target = load_vocabulary(request.target)
             entries = inspected_map(controller, target, request.transfer, parity=request.parity)
             return InspectedMap(
@@ -146,10 +146,10 @@ class Workspace:
 
     def evaluate(self, request: TransferRequest) -> Iterator[TransferProgress]:
         """Yield every measurement of a transfer evaluation; the last one has the report."""
-        self._check_offered(request.controller, self.names_of_controllers())
+        self.check_offered(request.controller, self.names_of_controllers())
         for target in request.targets:
-            self._check_offered(target, self.names_of_targets())
-        controller = self._place_of(request.controller)
+            self.check_offered(target, self.names_of_targets())
+        controller = self.place_of(request.controller)
         yield from evaluate_transfer(replace(request, controller=controller))
 
     def report(self) -> dict[str, Any] | None:
@@ -176,7 +176,7 @@ class Workspace:
         self._check_training_names(request)
         for source in (request.data, *filter(None, [request.retain])):
             read_records(source, limit=request.limit, columns=request.columns)
-        request = replace(request, init=self._place_of(request.init))
+        request = replace(request, init=self.place_of(request.init))
         return runs.start_training(request, self.home)
 
     def stop_training(self, name: str) -> None:
@@ -219,11 +219,11 @@ class Workspace:
         uploads = (self.home / UPLOADS).resolve()
         for source in filter(None, (request.data, request.retain, request.refusals)):
             if not Path(source).resolve().is_relative_to(uploads):
-                self._check_offered(source, self.names_of_data())
-        self._check_offered(request.template, self.names_of_templates())
-        self._check_offered(request.init, ["", PRIOR, *self.names_of_controllers()])
+                self.check_offered(source, self.names_of_data())
+        self.check_offered(request.template, self.names_of_templates())
+        self.check_offered(request.init, ["", PRIOR, *self.names_of_controllers()])
 
-    def _check_offered(self, name: str, offered: list[str]) -> None:
+    def check_offered(self, name: str, offered: list[str]) -> None:
         """Refuse an empty name, and where strangers type them names that are not listed."""
         if not name and name not in offered:
             raise ModelError("no model is chosen", hint=f"Choose one of {', '.join(offered)}.")
@@ -239,12 +239,12 @@ class Workspace:
 
     def _controller(self, name: str) -> Controller:
         """Return a controller of the lab, of a run, of a folder or of the Hub."""
-        place = self._place_of(name)
+        place = self.place_of(name)
         # A resumed run makes its controller anew, under the same name.
         changed = Path(place).stat().st_mtime_ns if name.startswith(RUN_PREFIX) else 0
         return self._controllers.get((name, changed), lambda: load_controller(place))
 
-    def _place_of(self, name: str) -> str:
+    def place_of(self, name: str) -> str:
         """Return the folder that `run:NAME` stands for, and any other name as it is."""
         if not name.startswith(RUN_PREFIX):
             return name

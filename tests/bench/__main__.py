@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.bench.row import Measurement
 
-NAMES = ("map", "decode", "scoring", "training", "start")
+NAMES = ("check", "map", "decode", "scoring", "training", "start")
 
 
 def main() -> int:
