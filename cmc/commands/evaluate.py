@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cmc.arguments import add_fields, filled_request, make_room
+from cmc.commands.evaluate_alpaca import add_alpaca
+from cmc.commands.evaluate_tofu import add_tofu
 from cmc.commands.options import add_command, tell
 from cmc.settings import CoverSettings, TransferRequest
 
@@ -19,6 +21,8 @@ def add_evaluate(commands: Any) -> None:
     )
     add_fields(transfer, TransferRequest, CoverSettings)
     transfer.add_argument("--out", default="", help="also write the report to this file")
+    add_tofu(evaluate)
+    add_alpaca(evaluate)
 
 
 def _transfer(parsed: argparse.Namespace) -> dict[str, Any]:

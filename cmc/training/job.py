@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator, PartialState
 
 from cmc.controller import Controller, load_controller, random_controller
-from cmc.data import fingerprint_records, read_records
+from cmc.data import fingerprint_records
 from cmc.errors import RunError, TrainingError
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import TrainSettings, as_plain
@@ -29,8 +29,9 @@ from cmc.training.folder import (
 )
 from cmc.training.journal import Journal, StopSignals
 from cmc.training.loop import TrainRecord, train_controller
+from cmc.training.material import records_of
 
-_PLACES = ("template", "data", "retain", "init")  # settings that may be paths
+_PLACES = ("template", "data", "retain", "refusals", "init")  # settings that may be paths
 
 
 def run_training(settings: TrainSettings, folder: Path) -> Iterator[TrainRecord]:
@@ -162,8 +163,7 @@ def _describe(controller: Controller, settings: TrainSettings, template: Languag
         "template": named["template"],
         "template_fingerprint": template.vocabulary.fingerprint,
         "data": {
-            _public(source): fingerprint_records(read_records(source, limit=settings.limit))
-            for source in sources
+            _public(source): fingerprint_records(records_of(settings, source)) for source in sources
         },
         "settings": as_plain(settings) | named,
         "parent": named["init"] or None,

@@ -178,7 +178,7 @@ class Workspace:
         self._check_training()
         self._check_training_names(request)
         for source in (request.data, *filter(None, [request.retain])):
-            read_records(source, limit=request.limit)
+            read_records(source, limit=request.limit, columns=request.columns)
         if request.init.startswith(RUN_PREFIX):
             request = replace(request, init=self._place_of(request.init))
         return runs.start_training(request, self.home)
@@ -221,7 +221,7 @@ class Workspace:
     def _check_training_names(self, request: TrainSettings) -> None:
         """Let strangers train on what is listed and on what they uploaded, on nothing else."""
         uploads = (self.home / UPLOADS).resolve()
-        for source in filter(None, (request.data, request.retain)):
+        for source in filter(None, (request.data, request.retain, request.refusals)):
             if not Path(source).resolve().is_relative_to(uploads):
                 self._check_offered(source, self.names_of_data())
         self._check_offered(request.template, self.names_of_templates())
