@@ -6,7 +6,10 @@ SLIDER_RANGE = (-1.0, 2.0)  # no unit; what the slider offers, the number box ta
 MAX_NEW_TOKENS = 8192
 LEAST_TEMPERATURE = 1e-4  # no unit; below it scores divided by it overflow
 TRANSFERS = ("auto", "same", "pm-mined", "cover")
-OBJECTIVES = ("sft", "npo")
+OBJECTIVES = (
+    "sft", "grad_ascent", "grad_diff", "kl", "idk", "dpo", "npo", "simnpo", "reverse",
+)  # fmt: skip
+ON_DATA_ALONE = ("sft", "grad_ascent")  # all others also need records to retain
 PROMPT_FORMATS = ("qa", "alpaca", "open-instruct", "plain")
 STARTER_TARGET = "lab:byte"
 STARTER_CONTROLLER = "lab:instruct"
