@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ def add_evaluate(commands: Any) -> None:
 
 def _transfer(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.evaluation import evaluate_transfer
+    from cmc.store import place_of
 
     request = filled_request(TransferRequest, parsed, cover=filled_request(CoverSettings, parsed))
+    request = replace(request, controller=place_of(request.controller))
     make_room(parsed.out)
     report: dict[str, Any] = {}
     for progress in evaluate_transfer(request):

@@ -16,6 +16,7 @@ from cmc.evaluation.provenance import describe_controllers, describe_models, pro
 from cmc.generation import ControlledModel, Row, Score
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import CheckRequest, CoverSettings
+from cmc.store import place_of
 from cmc.vocab.health import inspected_map, map_summary
 
 CARRIED, PARTLY = 0.7, 0.3  # shares of the template's effect from which a verdict is given
@@ -51,7 +52,7 @@ def evaluate_check(
         CmcError: a model, controller or data file cannot be used.
     """
     started = time.perf_counter()
-    controller = load_controller(request.controller)
+    controller = load_controller(place_of(request.controller))
     target, template = (load_language_model(each) for each in (request.target, request.template))
     records = spread(read_records(request.data), request.limit)
     how = (request.strength, request.cover)

@@ -19,6 +19,7 @@ from cmc.evaluation.texts import token_f1
 from cmc.generation import ControlledModel, Row
 from cmc.models import load_language_model
 from cmc.settings import Sampling, SuiteRequest
+from cmc.store import place_of
 
 KINDS = ("contains", "matches", "does_not_reveal", "better_than_base")
 _FORM = (
@@ -99,7 +100,7 @@ def evaluate_suite(
     started = time.perf_counter()
     tests = read_suite(request.suite)
     earlier = earlier_report(request.against) if request.against else None
-    controllers = {name: load_controller(name) for name in request.controllers}
+    controllers = {name: load_controller(place_of(name)) for name in request.controllers}
     targets = {name: load_language_model(name) for name in request.targets}
 
     def cell(target: str, controller: str) -> Cell:

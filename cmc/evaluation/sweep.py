@@ -19,6 +19,7 @@ from cmc.evaluation.texts import rouge_l_recall, token_f1
 from cmc.generation import ControlledModel
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import SweepRequest, lab_targets
+from cmc.store import place_of
 
 
 def evaluate_sweep(
@@ -63,7 +64,7 @@ class _Sweep:
     def __init__(self, request: SweepRequest) -> None:
         self.targets = request.targets or lab_targets()
         self._request = request
-        self._controllers = {name: load_controller(name) for name in request.controllers}
+        self._controllers = {name: load_controller(place_of(name)) for name in request.controllers}
         sources = [request.data, *([request.retain] if request.metric == "forget" else [])]
         self._records = {each: read_records(each, limit=request.limit) for each in sources}
         self._target: LanguageModel | None = None

@@ -14,6 +14,7 @@ from cmc.evaluation.scores import wilson_interval
 from cmc.generation import ControlledModel
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import TransferRequest, lab_targets
+from cmc.store import place_of
 from cmc.vocab import resolve_transfer
 
 TransferProgress = Progress
@@ -36,7 +37,7 @@ def evaluate_transfer(
         CmcError: a model, controller or data file cannot be used.
     """
     started = time.perf_counter()
-    controller = load_controller(request.controller)
+    controller = load_controller(place_of(request.controller))
     records = read_records(request.data, limit=request.limit)
     names = request.targets or lab_targets()
     targets = {name: load_language_model(name) for name in names}
