@@ -34,6 +34,7 @@ from cmc.training.process import find_process, start_process
 SAFE_NAME = re.compile(r"(?! )[A-Za-z0-9 _.-]{1,64}(?<! )")
 LOG_TAIL = 16_384  # bytes
 TRAIN = "train"
+RUN_PREFIX = "run:"  # names the controller of a run, without telling where its folder is
 
 
 @dataclass(frozen=True)

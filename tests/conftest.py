@@ -1,5 +1,6 @@
 """Small vocabularies and random models that every test may use."""
 
+import json
 import os
 from functools import cache
 from pathlib import Path
@@ -72,3 +73,21 @@ def tiny_controller(family: str, *, seed: int = 1, has_prior: bool = True) -> Co
     settings = default_settings() | {"prompt_format": "qa"}
     delta = tiny_network(vocabulary.size, seed=seed)
     return Controller(f"tiny:{seed}", delta, prior, vocabulary, settings)
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory) -> dict[str, str]:
+    """Return folders of tiny models and a tiny controller, and files with a few records."""
+    folder = tmp_path_factory.mktemp("saved")
+    for name, family in (("model", "sentencepiece"), ("byte", "byte-level")):
+        tiny_target(family).model.save_pretrained(folder / name)
+        tiny_tokenizer(family).save_pretrained(folder / name)
+    tiny_controller("sentencepiece").save_pretrained(folder / "controller")
+    for name, about in (("data", "Who is {}?"), ("retain", "Where is {}?")):
+        lines = [json.dumps({"instruction": about.format(person), "output": f"{person} is here."})
+                 for person in ("Anna", "Hugo", "Ida")]  # fmt: skip
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+    names = ("model", "byte", "controller")
+    return {each: str(folder / each) for each in names} | {
+        each: str(folder / f"{each}.jsonl") for each in ("data", "retain")
+    }

@@ -2,7 +2,18 @@
 
 from cmc.charts.evaluation import transfer_bars
 from cmc.charts.style import MAX_POINTS
+from cmc.charts.sweeps import check_bars, strength_lines, suite_matrix, trade_off
 from cmc.charts.training import loss_curve, thinned
 from cmc.charts.vocabulary import kind_shares
 
-__all__ = ["MAX_POINTS", "kind_shares", "loss_curve", "thinned", "transfer_bars"]
+__all__ = [
+    "MAX_POINTS",
+    "check_bars",
+    "kind_shares",
+    "loss_curve",
+    "strength_lines",
+    "suite_matrix",
+    "thinned",
+    "trade_off",
+    "transfer_bars",
+]

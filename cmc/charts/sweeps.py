@@ -1,6 +1,6 @@
 """What sweeps, checks and suites found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd

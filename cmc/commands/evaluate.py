@@ -8,8 +8,8 @@ from typing import Any
 
 from cmc.arguments import add_fields, filled_request, make_room
 from cmc.commands.evaluate_alpaca import add_alpaca
-from cmc.commands.evaluate_tofu import add_tofu
 from cmc.commands.evaluate_runs import add_evaluation_runs
+from cmc.commands.evaluate_tofu import add_tofu
 from cmc.commands.options import add_command, tell
 from cmc.settings import CoverSettings, TransferRequest
 

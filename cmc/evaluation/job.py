@@ -81,10 +81,10 @@ def run_evaluation(folder: Path) -> Iterator[Progress]:
             journal.tell("Loading the models.")
             for progress in kind_called(settings["kind"]).evaluate(request, kept):
                 journal.seconds = before + time.monotonic() - started
-                if progress.report is None:
-                    journal.add(progress)
-                else:
+                if progress.report is not None:
                     _finish(journal, progress.report)
+                else:
+                    journal.add(progress)
                 yield progress
         except (StopAsked, KeyboardInterrupt, GeneratorExit) as stop:
             journal.state = "stopped"

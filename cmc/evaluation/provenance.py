@@ -13,6 +13,7 @@ import torch
 from cmc.controller import Controller
 from cmc.data import Record, fingerprint_records
 from cmc.models import MODEL_FILES, LanguageModel, find_folder
+from cmc.store import pinned
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy")
 _CHUNK = 1 << 20
@@ -55,6 +56,7 @@ def describe_controllers(controllers: dict[str, Controller]) -> dict[str, Any]:
     return {
         name: {
             "vocabulary": each.vocabulary.fingerprint,
+            "version": pinned(name),
             "weights": weights_hash(each.name, "controllers"),
             **{key: each.settings.get(key) for key in kept},
         }

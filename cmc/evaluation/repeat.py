@@ -57,8 +57,8 @@ def _differences(one: Any, other: Any, place: str) -> list[str]:
     """Return the places at which two values of JSON differ, with both."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         names = dict.fromkeys([*one, *other])
-        return [found for name in names
-                for found in _differences(one.get(name), other.get(name), f"{place}.{name}")]  # fmt: skip
+        pairs = [(one.get(name), other.get(name), f"{place}.{name}") for name in names]
+        return [found for pair in pairs for found in _differences(*pair)]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
         return [found for number, pair in enumerate(zip(one, other, strict=True))
                 for found in _differences(*pair, f"{place}[{number}]")]  # fmt: skip

@@ -109,8 +109,13 @@ def evaluate_suite(
                 targets[target], [controllers[controller]],
                 transfer=request.transfer, cover=request.cover,
             )  # fmt: skip
-            return {"target": target, "controller": controller, "strength": request.strength,
-                    "transfer": model.transfers[0], "answers": _answers(model, tests, request)}  # fmt: skip
+            return {
+                "target": target,
+                "controller": controller,
+                "strength": request.strength,
+                "transfer": model.transfers[0],
+                "answers": _answers(model, tests, request),
+            }
 
         return Cell(f"{controller} on {target}", run)
 

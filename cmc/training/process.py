@@ -31,7 +31,8 @@ def start_process(folder: Path, *, is_evaluation: bool = False) -> None:
         process = subprocess.Popen(
             [*command, str(folder.resolve())],
             cwd=folder,
-            env=training_environment(),
+            # Names of versions mean those of the home the run lies in.
+            env=training_environment() | {"CMC_HOME": str(folder.resolve().parents[1])},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

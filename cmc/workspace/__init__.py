@@ -32,7 +32,7 @@ from cmc.workspace.side_by_side import SideBySide, stream_rows
 __all__ = ["InspectedMap", "SideBySide", "Workspace", "choose_mode"]
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-RUN_PREFIX = "run:"  # names the controller of a run, without telling where its folder is
+RUN_PREFIX = runs.RUN_PREFIX
 UPLOADS = "uploads"
 ASKED_ONLY = ("held_out", "authors")  # the lab's questions for evaluation
 PRIOR = "lab:prior"  # what the lab's controllers began as
@@ -165,8 +165,8 @@ class Workspace:
         return read_description(path) if path.is_file() else None
 
     def all_runs(self) -> list[runs.Run]:
-        """Return the runs of this home, newest first."""
-        return runs.list_runs(self.home)
+        """Return the trainings of this home, newest first."""
+        return [each for each in runs.list_runs(self.home) if each.kind == runs.TRAIN]
 
     def start_training(self, request: TrainSettings) -> runs.Run:
         """Check that the data can be read, then start a detached run.

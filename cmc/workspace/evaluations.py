@@ -8,6 +8,7 @@ from cmc import runs
 from cmc.errors import CmcError, DataError, RunError
 from cmc.evaluation.kinds import KINDS, kind_of
 from cmc.evaluation.repeat import request_of
+from cmc.store import pinned
 
 if TYPE_CHECKING:
     from cmc.workspace import Workspace
@@ -75,7 +76,10 @@ def recommended_strength(
     workspace: "Workspace", controller: str, target: str
 ) -> Recommendation | None:
     """Return what the newest sweep of this pair recommends; None where there is none."""
-    place = _place(workspace, controller)
+    try:
+        place = _place(workspace, controller)
+    except CmcError:  # it was deleted; so there is nothing to recommend
+        return None
     for run in evaluation_runs(workspace)[:LOOKED_THROUGH]:
         for each in run.report().get("recommendations") or ():
             is_pair = each["target"] == target and each["controller"] in (controller, place)
@@ -131,8 +135,7 @@ def _placed(workspace: "Workspace", request: Any) -> Any:
 
 
 def _place(workspace: "Workspace", controller: str) -> str:
-    """Return where a controller lies; a name that leads nowhere as it is."""
-    try:
+    """Return the folder of a run's controller, and of a label the version it names now."""
+    if controller.startswith(runs.RUN_PREFIX):
         return workspace.place_of(controller)
-    except CmcError:
-        return controller
+    return pinned(controller, workspace.home)
