@@ -27,6 +27,7 @@ from transformers import (
 from cmc.errors import ModelError, TokenizerError
 from cmc.settings import lab_folder
 from cmc.vocab import Vocabulary
+from cmc.vocab.trial import try_tokenizer
 
 MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt"]
 TOKENIZER_FILES = ["tokenizer*", "*.model", "vocab*", "merges.txt", "*config.json"]
@@ -83,7 +84,7 @@ def load_language_model(name: str, *, device: torch.device | None = None) -> Lan
     model = on_device(load_causal_lm(folder, name, dtype), name, device)
     eos = model.generation_config.eos_token_id
     eos_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
-    vocabulary = Vocabulary(load_tokenizer(folder, name), eos_ids=eos_ids)
+    vocabulary = _vocabulary(folder, name, eos_ids)
     loaded = LanguageModel(name, model, vocabulary, revision)
     if vocabulary.size > loaded.rows:
         raise ModelError(
@@ -102,7 +103,13 @@ def load_vocabulary(name: str) -> Vocabulary:
         TokenizerError: the tokenizer cannot be read.
     """
     folder, _ = find_folder(name, lab_kind="controllers", allow_patterns=TOKENIZER_FILES)
-    return Vocabulary(load_tokenizer(folder, name), eos_ids=stored_eos_ids(folder, name))
+    return _vocabulary(folder, name, stored_eos_ids(folder, name))
+
+
+def _vocabulary(folder: Path, name: str, eos_ids: list[int]) -> Vocabulary:
+    tokenizer = load_tokenizer(folder, name)
+    turn_ends = tokenizer.convert_tokens_to_ids(try_tokenizer(folder, name))
+    return Vocabulary(tokenizer, eos_ids=[*eos_ids, *turn_ends])
 
 
 def find_folder(name: str, *, lab_kind: str, allow_patterns: list[str]) -> tuple[Path, str | None]:
@@ -220,8 +227,13 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
     """Load a tokenizer exactly as its `tokenizer.json` defines it.
 
     Loading by model type may rebuild a tokenizer and drop its pre-tokenizer, so the file goes
-    first; only folders without one are converted.
+    first; only folders without one are converted. What does not come with the lab is first read
+    by a process that may break.
+
+    Raises:
+        TokenizerError: the tokenizer is damaged, hostile, or has no fast form.
     """
+    try_tokenizer(folder, name)
     try:
         if (folder / "tokenizer.json").is_file():
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)

@@ -51,6 +51,12 @@ def _show_map(result: dict[str, Any]) -> None:
         print(f"fan-in: {shared:.1f} % share a token, one serves {busiest[0]['count']:,}")
     told = ", ".join(f"{role} {n['controller']}/{n['target']}" for role, n in _roles(result))
     print(f"roles (controller/target): {told}; unused ids {_pair(result['unused'])}")
+    for side, losses in result["losses"].items():
+        if losses["lossy"]:
+            print(f"the {side} loses {' '.join(map(repr, losses['unspelled']))}")
+        if losses["rewritten"]:
+            pairs = [f"{one!r} → {other!r}" for one, other in losses["rewritten"].items()]
+            print(f"the {side}'s tokenizer rewrites {', '.join(pairs)}")
     print(f"built in {result['seconds']:.3f} s" + (f", {result['out']}" if result["out"] else ""))
 
 
