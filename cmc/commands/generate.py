@@ -12,6 +12,7 @@ from cmc.settings import (
     TRANSFERS,
     CoverSettings,
     GenerationRequest,
+    Rails,
     Sampling,
 )
 
@@ -27,7 +28,7 @@ def add_generate(commands: Any) -> None:
     )  # fmt: skip
     generate.add_argument("--strength", action="append", help="of each controller, in their order")
     generate.add_argument("--transfer", default="auto", choices=TRANSFERS)
-    add_fields(generate, Sampling, CoverSettings)
+    add_fields(generate, Sampling, CoverSettings, Rails)
 
 
 def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -35,6 +36,7 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
         GenerationRequest, parsed, prompts=tuple(parsed.prompts),
         controllers=named_strengths(parsed.controller, parsed.strength),
         sampling=filled_request(Sampling, parsed), cover=filled_request(CoverSettings, parsed),
+        rails=filled_request(Rails, parsed),
     )  # fmt: skip
     from cmc.controller import load_controller
     from cmc.generation import ControlledModel, Row
@@ -43,7 +45,9 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
 
     controllers = [load_controller(place_of(name)) for name in request.controllers]
     target = load_language_model(request.target)
-    model = ControlledModel(target, controllers, transfer=request.transfer, cover=request.cover)
+    model = ControlledModel(
+        target, controllers, transfer=request.transfer, cover=request.cover, rails=request.rails
+    )
     strengths = tuple(request.controllers.values())
     outputs = []
     for prompt in request.prompts:

@@ -4,17 +4,17 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from cmc.controller import Controller
 from cmc.data import format_prompt, response_prefix
 from cmc.errors import SettingError
 from cmc.generation.decoder import Decoder, Row
 from cmc.generation.details import TokenDetail, token_details
+from cmc.generation.mix import Steering
 from cmc.generation.sampling import Sampler
+from cmc.generation.scoring import text_logprobs
 from cmc.generation.spelling import Spelling
 from cmc.models import LanguageModel
-from cmc.settings import CoverSettings, Sampling
+from cmc.settings import CoverSettings, Rails, Sampling
 from cmc.vocab import VocabMap, build_map, resolve_transfer
 from cmc.vocab.canonical import split_incomplete
 
@@ -71,6 +71,7 @@ class ControlledModel:
         controllers: any number, each with its own strength in every row.
         transfer: `auto` takes `same` for equal vocabularies and `cover` for others.
         cover: how many candidates `cover` scores.
+        rails: limits of control, all off by default.
 
     Raises:
         VocabMismatch: `same` was asked for between different vocabularies.
@@ -91,10 +92,12 @@ class ControlledModel:
         *,
         transfer: str = "auto",
         cover: CoverSettings | None = None,
+        rails: Rails | None = None,
     ) -> None:
         self.target = target
         self.controllers = list(controllers)
         self.cover = cover or CoverSettings()
+        self.rails = rails or Rails()
         # Per controller a map, or for `cover` how its tokens spell the target's.
         self._carriers: list[VocabMap | Spelling] = [
             carrier(each, target, transfer) for each in self.controllers
@@ -188,25 +191,22 @@ class ControlledModel:
             [*vocabulary.encode_continuation(response.encode()), vocabulary.eos_id]
             for response in responses
         ]
-        logprobs: list[list[float]] = [[] for _ in rows]
-        decoder = self.decoder(rows)
-        decoder.check_room(max(map(len, ids)))
-        for step in range(max(map(len, ids))):
-            forced = [each[step] if step < len(each) else vocabulary.pad_id for each in ids]
-            active = [row for row, each in enumerate(ids) if step < len(each)]
-            scores = torch.log_softmax(decoder.scores(active, forced), -1)
-            for row in active:
-                logprobs[row].append(scores[row, forced[row]].item())
-            decoder.push(forced, active)
-        return [Score(*each) for each in zip(ids, logprobs, strict=True)]
+        self.decoder(rows).check_room(max(map(len, ids)))
+        return [
+            Score(each, text_logprobs(self.target, row, each, self._steering, self.rails))
+            for row, each in zip(rows, ids, strict=True)
+        ]
 
     def decoder(self, rows: Sequence[Row]) -> Decoder:
         """Return a batch of these rows in progress, for those who choose tokens themselves."""
-        steering = [
+        return Decoder(self.target, rows, self._steering, self.rails)
+
+    @property
+    def _steering(self) -> list[Steering]:
+        return [
             (controller, carried_by, self.cover)
             for controller, carried_by in zip(self.controllers, self._carriers, strict=True)
         ]
-        return Decoder(self.target, rows, steering)
 
     def _shown(self, data: bytes) -> str:
         text = data.decode("utf-8", "replace")

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from cmc.controller import Controller
 from cmc.generation.network import Tree
-from cmc.generation.reader import Reader
+from cmc.generation.reader import Reader, TextReader
 from cmc.generation.spelling import Reach, Spelling
 from cmc.generation.table import Table, Term
 from cmc.settings import CoverSettings
@@ -57,9 +56,8 @@ class CoverControl:
 
     def __init__(
         self,
-        controller: Controller,
+        reader: Reader | TextReader,
         spelling: Spelling,
-        prompts: Sequence[str],
         strengths: Sequence[float],
         settings: CoverSettings,
     ) -> None:
@@ -68,7 +66,7 @@ class CoverControl:
         self._strengths = list(strengths)
         self._asked: list[_Row] = []
         self._table: Table | None = None  # of the step that was proposed for
-        self.reader = Reader(controller, prompts, settings.use_prior)
+        self.reader = reader
 
     @property
     def _target(self) -> Vocabulary:

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from cmc.combine import centre
-from cmc.controller import Controller
-from cmc.generation.reader import Reader
+from cmc.generation.reader import Reader, TextReader
 from cmc.vocab import VocabMap, Vocabulary
 
 
@@ -15,8 +14,8 @@ class MappedControl:
     """One controller's control of a batch of texts through a vocab map."""
 
     def __init__(
-        self, controller: Controller, target: Vocabulary, prompts: Sequence[str],
-        strengths: Sequence[float], vocab_map: VocabMap,
+        self, reader: Reader | TextReader, target: Vocabulary, strengths: Sequence[float],
+        vocab_map: VocabMap,
     ) -> None:  # fmt: skip
         self._target = target
         self._map = vocab_map
@@ -24,7 +23,7 @@ class MappedControl:
         self._is_identity: bool | None = None
         self._by_id = vocab_map.controller_fingerprint == vocab_map.target_fingerprint
         self._strengths = torch.tensor(strengths, dtype=torch.float32)
-        self.reader = Reader(controller, prompts, use_prior=False)
+        self.reader = reader
 
     def push(self, row: int, token_id: int) -> None:
         """Tell that the target went on with a token."""

@@ -69,6 +69,10 @@ class Reader:
             for index in wanted[row]:
                 self._known[row][kept + index] = next(scores)
 
+    def forget(self) -> None:
+        """Let go of what was read; it is read again where it is needed."""
+        self._known = [{} for _ in self._known]
+
     def chain(self, row: int) -> list[int]:
         """Return committed and pending tokens of a row."""
         follower = self.followers[row]
@@ -106,3 +110,85 @@ class Reader:
             return [Scores(each, None) for each in torch.unbind(delta)]
         pairs = zip(torch.unbind(delta), torch.unbind(prior[0]), strict=True)
         return [Scores(*pair) for pair in pairs]
+
+
+class TextReader:
+    """The networks of one controller over all beginnings of one text, read in one go.
+
+    It stands for a `Reader` with a row per beginning: the chains of all of them form one tree,
+    which is computed once, and again in front of what is asked beside it.
+
+    Attributes:
+        controller: whose networks they are.
+        followers: one per beginning of the text, the shortest first.
+        computed: number of tokens the delta has read, for measuring.
+    """
+
+    def __init__(
+        self, controller: Controller, followers: Sequence[Follower], use_prior: bool
+    ) -> None:
+        self.controller = controller
+        self.followers = list(followers)
+        self.computed = 0
+        self._use_prior = use_prior
+        self._tree = Tree()
+        index: dict[tuple[int, int], int] = {}
+        self._paths = [self._plant(self.chain(row), index) for row in range(len(followers))]
+        self._known: dict[int, Scores] = {}
+
+    def _plant(self, chain: Sequence[int], index: dict[tuple[int, int], int]) -> list[int]:
+        path, parent = [], -1
+        for token in chain:
+            node = index.get((parent, token))
+            if node is None:
+                node = index[parent, token] = self._tree.add(token, parent, 0)
+            path.append(node)
+            parent = node
+        return path
+
+    def advance(self, rows: Sequence[int]) -> None:
+        """Read what these beginnings need and is not known."""
+        needed = {node for row in rows for node in self._paths[row][self.root(row) :]}
+        missing = sorted(needed - set(self._known))
+        if missing:
+            self._known |= dict(zip(missing, self._forward(self._tree, missing), strict=True))
+
+    def forget(self) -> None:
+        """Let go of what was read."""
+        self._known.clear()
+
+    def chain(self, row: int) -> list[int]:
+        """Return committed and pending tokens of a beginning."""
+        return self.followers[row].ids + self.followers[row].trunk
+
+    def root(self, row: int) -> int:
+        """Return the index of the last committed token of a beginning."""
+        return len(self.followers[row].ids) - 1
+
+    def at(self, row: int, index: int) -> Scores:
+        """Return what is said behind token `index` of a chain, from `root` on."""
+        return self._known[self._paths[row][index]]
+
+    def branches(self, trees: Sequence[Tree]) -> list[Scores]:
+        """Compute trees beside the chains; row after row, token by token."""
+        whole = Tree(list(self._tree.tokens), list(self._tree.parents), list(self._tree.seen))
+        wanted = []
+        for row, tree in enumerate(trees):
+            first = len(whole.tokens)
+            for token, parent, seen in zip(tree.tokens, tree.parents, tree.seen, strict=True):
+                behind = self._paths[row][seen - 1] if parent < 0 else first + parent
+                wanted.append(whole.add(token, behind, 0))
+        return self._forward(whole, wanted)
+
+    def _forward(self, tree: Tree, wanted: Sequence[int]) -> list[Scores]:
+        if not wanted:
+            return []
+        self.computed += len(tree.tokens)
+        networks = [self.controller.delta, self.controller.prior if self._use_prior else None]
+        size = self.controller.vocabulary.size
+        found = [
+            None if each is None else TreeNetwork(each, 1, size).forward([tree], [wanted])
+            for each in networks
+        ]
+        delta, prior = (each if each is None else torch.unbind(each) for each in found)
+        return [Scores(d, p) for d, p in zip(delta, prior or [None] * len(delta), strict=True)]

@@ -2,7 +2,7 @@
 
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
-from cmc.settings.generation import CoverSettings, GenerationRequest, Sampling
+from cmc.settings.generation import CoverSettings, GenerationRequest, Rails, Sampling
 from cmc.settings.limits import (
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
@@ -33,6 +33,7 @@ __all__ = [
     "CoverSettings",
     "GenerationRequest",
     "MapRequest",
+    "Rails",
     "Sampling",
     "TrainSettings",
     "TransferRequest",

@@ -51,6 +51,26 @@ class CoverSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rails:
+    """Limits of control, all off at 0.
+
+    Control acts where the base's entropy or the shift is at least that of its gate; with both
+    gates off it acts everywhere. At strengths beyond 1 the plausibility mask leaves only tokens
+    whose probability is at least this share of the base's likeliest token's. The cap is the most
+    by which any token's log-probability may change.
+    """
+
+    gate_entropy: float = 0.0  # nats
+    gate_shift: float = 0.0  # nats, divergence of the controlled from the base
+    plausibility: float = 0.0  # no unit
+    cap: float = 0.0  # nats
+
+    def __post_init__(self) -> None:
+        ranges = {"gate_entropy": (0, 20), "gate_shift": (0, 100), "plausibility": (0, 1)}
+        check_numbers(self, ranges | {"cap": (0, 100)})
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
     """One press of Generate, or one `cmc generate`."""
 
@@ -60,6 +80,7 @@ class GenerationRequest:
     transfer: str = "auto"
     sampling: Sampling = field(default_factory=Sampling)
     cover: CoverSettings = field(default_factory=CoverSettings)
+    rails: Rails = field(default_factory=Rails)
 
     def __post_init__(self) -> None:
         checked_choice("transfer", self.transfer, TRANSFERS)

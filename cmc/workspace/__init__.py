@@ -128,8 +128,14 @@ class Workspace:
         controllers = [self._controller(name) for name in request.controllers]
         # Taken first, so that a target in use counts as used even where its pair is kept.
         target = self._model(request.target)
-        key = (request.target, *map(id, controllers), request.transfer, request.cover)
-        how = {"transfer": request.transfer, "cover": request.cover}
+        key = (
+            request.target,
+            *map(id, controllers),
+            request.transfer,
+            request.cover,
+            request.rails,
+        )
+        how = {"transfer": request.transfer, "cover": request.cover, "rails": request.rails}
         return self._pairs.get(key, lambda: ControlledModel(target, controllers, **how))
 
     def inspect_map(self, request: MapRequest) -> InspectedMap:
