@@ -2,7 +2,7 @@
 
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
-from cmc.settings.generation import CoverSettings, GenerationRequest, Sampling
+from cmc.settings.generation import CompareRequest, CoverSettings, GenerationRequest, Sampling
 from cmc.settings.limits import (
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
@@ -28,6 +28,7 @@ __all__ = [
     "STARTER_TARGET",
     "STRENGTH_RANGE",
     "TRANSFERS",
+    "CompareRequest",
     "CoverSettings",
     "GenerationRequest",
     "MapRequest",

@@ -16,6 +16,7 @@ from cmc.generation import ControlledModel
 from cmc.lab.describe import lab_description, read_description
 from cmc.models import LanguageModel, load_language_model, load_vocabulary
 from cmc.settings import (
+    CompareRequest,
     GenerationRequest,
     MapRequest,
     TrainSettings,
@@ -25,10 +26,25 @@ from cmc.settings import (
 )
 from cmc.vocab import VocabMap, Vocabulary
 from cmc.vocab.health import inspected_map, map_summary
+from cmc.workspace.advice import StrengthAdvice, read_advice
+from cmc.workspace.comparison import Compared, stream_comparison
 from cmc.workspace.kept import Kept
+from cmc.workspace.looked import Looked, Rival
+from cmc.workspace.memory import memory_told
+from cmc.workspace.result import result_data
 from cmc.workspace.side_by_side import SideBySide, stream_rows
 
-__all__ = ["InspectedMap", "SideBySide", "Workspace", "choose_mode"]
+__all__ = [
+    "Compared",
+    "InspectedMap",
+    "Looked",
+    "Rival",
+    "SideBySide",
+    "StrengthAdvice",
+    "Workspace",
+    "choose_mode",
+    "result_data",
+]
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 RUN_PREFIX = "run:"  # names the controller of a run, without telling where its folder is
@@ -113,9 +129,19 @@ class Workspace:
         """
         if len(request.prompts) != 1:
             raise SettingError("side by side takes one prompt", hint="Give exactly one.")
-        model = self.controlled_model(request)
-        prompt = request.prompts[0].strip()
-        yield from stream_rows(model, prompt, request.controllers, request.sampling)
+        with memory_told(self.let_go):
+            model = self.controlled_model(request)
+            prompt = request.prompts[0].strip()
+            yield from stream_rows(model, prompt, request.controllers, request.sampling)
+
+    def stream_comparison(self, request: CompareRequest) -> Iterator[list[Compared]]:
+        """Stream one prompt on several targets, each at several strengths in one batch."""
+        yield from stream_comparison(self, request)
+
+    def let_go(self) -> None:
+        """Drop all loaded models; what is asked for next is loaded again."""
+        for kept in (self._pairs, self._models, self._controllers):
+            kept.clear()
 
     def controlled_model(self, request: GenerationRequest) -> ControlledModel:
         """Return target and controllers of a request together, loaded at most once."""
@@ -128,6 +154,10 @@ class Workspace:
         key = (request.target, *map(id, controllers), request.transfer, request.cover)
         how = {"transfer": request.transfer, "cover": request.cover}
         return self._pairs.get(key, lambda: ControlledModel(target, controllers, **how))
+
+    def strength_advice(self, controller: str) -> StrengthAdvice:
+        """Return which strengths a controller recommends, without loading its weights."""
+        return read_advice(self._place_of(controller))
 
     def inspect_map(self, request: MapRequest) -> InspectedMap:
         """Build the vocab map of a pair and measure it on a short text."""

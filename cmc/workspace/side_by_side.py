@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from cmc.generation import Chunk, ControlledModel, Row
 from cmc.settings import Sampling
+from cmc.workspace.looked import Looked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class SideBySide:
     transfers: tuple[str, ...]
     is_finished: bool
     is_windowed: bool = False  # whether a controller saw only the end of the text
+    tokens: tuple[Looked, ...] = ()  # what control did to every controlled token
 
     @property
     def is_identical(self) -> bool:
