@@ -14,6 +14,7 @@ from cmc.commands.generate import add_generate
 from cmc.commands.lab import add_lab
 from cmc.commands.map import add_map
 from cmc.commands.train import add_train
+from cmc.commands.versions import add_versions
 from cmc.errors import CmcError
 
 
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m cmc", description="Train one tiny controller, steer many language models."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_lab, add_train, add_map, add_generate, add_evaluate):
+    for add in (add_lab, add_train, add_map, add_generate, add_evaluate, add_versions):
         add(commands)
     return parser
 

@@ -46,3 +46,7 @@ class TrainingError(CmcError, RuntimeError):
 
 class RunError(CmcError, RuntimeError):
     """A run folder cannot be used for what was asked."""
+
+
+class StoreError(CmcError, RuntimeError):
+    """A version cannot be kept, found or trusted."""

@@ -1,8 +1,10 @@
+import csv
 import json
 import random
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -63,7 +65,7 @@ def test_lines_in_a_json_file_are_read_too_and_the_limit_cuts(tmp_path):
     [
         ("", "a.json", "a.json is empty", "Put records"),
         (" \n", "a.jsonl", "a.jsonl is empty", "Put records"),
-        ("[]", "a.json", "holds no records", "Put records"),
+        ("[]", "a.json", "a.json is empty", "Put records"),
         (b"[{\"instruction\": \"caf\xe9\"}]", "a.json", "not UTF-8 near byte 21", "as UTF-8"),
         (b"\xef\xbb\xbf[\xff]", "a.json", "not UTF-8 near byte 4 ", "as UTF-8"),
         ("[1]".encode("utf-16"), "a.json", "near byte 0 (looks like UTF-16)", "as UTF-8"),
@@ -74,9 +76,9 @@ def test_lines_in_a_json_file_are_read_too_and_the_limit_cuts(tmp_path):
         ('{\n"instruction": "a",\n"output": "b"\n}', "a.json", "one JSON object", "[ ]"),
         ('{"data": []}', "a.json", 'its columns are "data"', '"instruction" and "output"'),
         (
-            json.dumps([GOOD, {"question": "a", "answer": "b"}]),
+            json.dumps([GOOD, {"frage": "a", "antwort": "b"}]),
             "a.json",
-            'no "instruction" and "output"; its columns are "question", "answer"',
+            'no "instruction" and "output"; its columns are "frage", "antwort"',
             "Rename",
         ),
         (json.dumps([GOOD | {"output": 5}]), "a.json", '"output" in row 1 of a.json is', "quotes"),
@@ -97,7 +99,26 @@ def test_lines_in_a_json_file_are_read_too_and_the_limit_cuts(tmp_path):
         ),
         ('[{"instruction": "\\ud800", "output": "b"}]', "a.json", "half a character", "escape"),
         ("[1, 2]", "a.json", "row 1 of a.json is no record but a number", "instruction"),
-        ("a,b\n1,2", "a.csv", "neither .json nor .jsonl", "JSON Lines"),
+        ("a,b\n1,2", "a.csv", 'its columns are "a", "b"', "Rename"),
+        ("a,b\n1,2", "a.xlsx", "of no kind that can be read", ".parquet"),
+        ("prompt,completion\na,b\nc\n", "a.csv", "row 2 of a.csv has 1 fields", "double quotes"),
+        ("prompt,completion\na,b,c\n", "a.csv", "row 1 of a.csv has 3 fields", "double quotes"),
+        ('prompt,completion\n"a,b\n', "a.csv", "broken table near line", "double quote"),
+        ("prompt,completion\na,\n", "a.csv", 'row 1 of a.csv has an empty "completion"', "Fill"),
+        ("prompt\tcompletion\n", "a.tsv", "a.tsv is empty", "Put records"),
+        ("prompt,completion\na," + "x" * 100_001, "a.csv", "has 100,001 characters", "Shorten"),
+        (b"prompt;completion\ncaf\xe9;b\n", "a.csv", "not UTF-8 near byte 21", "as UTF-8"),
+        (b"PAR1 junk", "a.parquet", "no Parquet file that can be read", "Write it again"),
+        (json.dumps([{"messages": "hello"}]), "a.json", "no question with an answer", "role"),
+        (
+            json.dumps([{"messages": [{"role": "user", "content": "a"}]}]),
+            "a.json", '"messages" in row 1 of a.json holds no question', "role",
+        ),
+        (
+            json.dumps([{"conversations": [{"from": "human", "value": 1},
+                                           {"from": "gpt", "value": "b"}]}]),
+            "a.json", "is a number, not text", "quotes",
+        ),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_told_in_one_sentence_with_the_remedy(
@@ -113,7 +134,7 @@ def test_a_bad_file_is_told_in_one_sentence_with_the_remedy(
 def test_a_missing_file_a_folder_and_an_unreadable_file_are_told_apart(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="there is no file"):
         read_records(tmp_path / "none.json")
-    with pytest.raises(DataError, match="is no file"):
+    with pytest.raises(DataError, match="doesn't contain any data files"):
         read_records(tmp_path)
 
     def refuse(_):
@@ -123,6 +144,79 @@ def test_a_missing_file_a_folder_and_an_unreadable_file_are_told_apart(tmp_path,
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match=r"data.json cannot be read \(Permission denied\)"):
         read_records(path)
+
+
+ROWS = {
+    "alpaca": {"instruction": "Say hello.", "input": "", "output": "Hello!"},
+    "completion": {"prompt": "Say hello.", "completion": "Hello!"},
+    "tofu": {"question": "Say hello.", "answer": "Hello!"},
+    "messages": {"messages": [
+        {"role": "system", "content": "Be kind."}, {"role": "user", "content": "Say hello."},
+        {"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "Again."},
+    ]},
+    "sharegpt": {"conversations": [
+        {"from": "human", "value": "Say hello."}, {"from": "gpt", "value": "Hello!"},
+    ]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ROWS)
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "folder"])
+def test_every_common_layout_is_read_from_every_kind_of_source(tmp_path, layout, kind):
+    rows = [ROWS[layout]] * 3
+    path = tmp_path / f"data.{kind}"
+    if kind == "parquet":
+        pd.DataFrame(rows).to_parquet(path)
+    else:
+        path = path if kind == "jsonl" else tmp_path / "owner" / "name" / "train.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = path if kind != "folder" else path.parent
+    assert read_records(source, limit=2) == [Record("Say hello.", "", "Hello!")] * 2
+
+
+@pytest.mark.parametrize(("name", "separator"), [("a.csv", ","), ("b.csv", ";"), ("c.tsv", "\t")])
+def test_tables_are_read_whatever_separates_them(tmp_path, name, separator):
+    cells = [["prompt", "completion"], ["Say, hello;\n=1+1", 'He "said"\thello'], ["b", "c"]]
+    with (tmp_path / name).open("w", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(cells)
+    # What looks like a formula is text like any other.
+    assert read_records(tmp_path / name)[0] == Record(cells[1][0], "", cells[1][1])
+
+
+def test_columns_of_any_name_can_be_named(tmp_path):
+    path = written(tmp_path, json.dumps([{"frage": "a", "antwort": "b", "input": None}]))
+    named = read_records(path, columns="instruction=frage, output=antwort")
+    assert named == [Record("a", "", "b")]
+    for wrong in ("frage", "nothing=frage", "output="):
+        with pytest.raises(DataError, match="is not understood"):
+            read_records(path, columns=wrong)
+
+
+def test_a_packed_file_that_unpacks_to_far_too_much_is_refused(tmp_path):
+    path = tmp_path / "bomb.parquet"
+    pd.DataFrame({"prompt": ["x" * 4_000_000] * 300, "completion": ["b"] * 300}).to_parquet(path)
+    assert path.stat().st_size < 10**6
+    with pytest.raises(DataError, match=r"bytes|unpacks"):
+        read_records(path)
+
+
+def test_a_data_set_of_the_hub_is_told_when_the_hub_cannot_be_reached(monkeypatch):
+    import datasets
+
+    asked = []
+
+    def unreachable(*names, **more):
+        asked.append((names, more))
+        raise ConnectionError("offline")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    with pytest.raises(DataError, match=r"owner/name@main:small:test cannot") as caught:
+        read_records("owner/name@main:small:test")
+    assert "Hub" in caught.value.hint
+    assert asked == [
+        (("owner/name", "small"), {"revision": "main", "split": "test", "streaming": True})
+    ]
 
 
 def test_lab_names_stay_in_the_lab(tmp_path, monkeypatch):
@@ -137,10 +231,10 @@ def test_lab_names_stay_in_the_lab(tmp_path, monkeypatch):
         assert caught.value.hint == "Choose one of: lab:held_out."
 
 
-@given(st.binary(max_size=60))
+@given(st.sampled_from(["fuzz.json", "fuzz.csv", "fuzz.parquet"]), st.binary(max_size=60))
 @settings(max_examples=300, deadline=None)
-def test_no_bytes_give_anything_but_records_or_a_data_error(tmp_path_factory, data):
-    path = tmp_path_factory.getbasetemp() / "fuzz.json"
+def test_no_bytes_give_anything_but_records_or_a_data_error(tmp_path_factory, name, data):
+    path = tmp_path_factory.getbasetemp() / name
     path.write_bytes(data)
     hint = "none needed"
     try:

@@ -176,7 +176,7 @@ def tiny(tmp_path_factory) -> dict[str, str]:
 def test_a_mistake_gives_one_sentence_with_a_remedy(name, capsys, tmp_path, tiny):
     (tmp_path / "empty.json").write_text("")
     (tmp_path / "latin.json").write_bytes('[{"instruction": "é"}]'.encode("latin-1"))
-    (tmp_path / "columns.json").write_text('[{"question": "a", "answer": "b"}]')
+    (tmp_path / "columns.json").write_text('[{"frage": "a", "antwort": "b"}]')
     (tmp_path / "good.json").write_text('[{"instruction": "a", "output": "b"}]')
     (tmp_path / "broken.json").write_text('[{"instruction": "a",')
     arguments, message = BAD[name]

@@ -16,7 +16,7 @@ MODULES = sorted(ROOT.glob("cmc/**/*.py"))
 LAYERS = (
     {"ui", "commands"},
     {"workspace"},
-    {"training", "generation", "evaluation", "runs", "charts", "lab"},
+    {"training", "generation", "evaluation", "store", "runs", "charts", "lab"},
     {"controller", "models", "data"},
     {"vocab", "combine", "arguments"},
     {"settings"},

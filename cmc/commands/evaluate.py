@@ -2,10 +2,13 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cmc.arguments import add_fields, filled_request, make_room
+from cmc.commands.evaluate_alpaca import add_alpaca
+from cmc.commands.evaluate_tofu import add_tofu
 from cmc.commands.options import add_command, tell
 from cmc.settings import CoverSettings, TransferRequest
 
@@ -18,12 +21,16 @@ def add_evaluate(commands: Any) -> None:
     )
     add_fields(transfer, TransferRequest, CoverSettings)
     transfer.add_argument("--out", default="", help="also write the report to this file")
+    add_tofu(evaluate)
+    add_alpaca(evaluate)
 
 
 def _transfer(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.evaluation import evaluate_transfer
+    from cmc.store import place_of
 
     request = filled_request(TransferRequest, parsed, cover=filled_request(CoverSettings, parsed))
+    request = replace(request, controller=place_of(request.controller))
     make_room(parsed.out)
     report: dict[str, Any] = {}
     for progress in evaluate_transfer(request):

@@ -39,8 +39,9 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.controller import load_controller
     from cmc.generation import ControlledModel, Row
     from cmc.models import load_language_model
+    from cmc.store import place_of
 
-    controllers = [load_controller(name) for name in request.controllers]
+    controllers = [load_controller(place_of(name)) for name in request.controllers]
     target = load_language_model(request.target)
     model = ControlledModel(target, controllers, transfer=request.transfer, cover=request.cover)
     strengths = tuple(request.controllers.values())

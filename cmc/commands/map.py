@@ -17,11 +17,12 @@ def add_map(commands: Any) -> None:
 
 def _map(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.models import load_vocabulary
+    from cmc.store import place_of
     from cmc.vocab import inspected_map, map_summary
 
     request = filled_request(MapRequest, parsed)
     make_room(request.out)
-    controller = load_vocabulary(request.controller)
+    controller = load_vocabulary(place_of(request.controller))
     target = load_vocabulary(request.target)
     started = time.perf_counter()
     vocab_map = inspected_map(controller, target, request.transfer, parity=request.parity)

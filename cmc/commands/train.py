@@ -41,6 +41,7 @@ def _train(parsed: argparse.Namespace) -> dict[str, Any]:
         folder = Path(parsed.run_folder) if parsed.run_folder else runs.new_folder(settings.name)
     losses = [record.loss for record in _with_progress_bar(run_training(settings, folder))]
     status = runs.Run(folder).status()
+    version = _kept_version(folder, status)
     if parsed.out:
         copy_controller(Path(status["controller"]), Path(parsed.out))
     return {
@@ -50,7 +51,25 @@ def _train(parsed: argparse.Namespace) -> dict[str, Any]:
         "loss_first": status.get("loss_first", losses[0] if losses else None),
         "loss_last": status.get("loss_last", losses[-1] if losses else None),
         "held_out": status.get("held_out"),
+        "version": version,
     }
+
+
+def _kept_version(folder: Path, status: dict[str, Any]) -> str | None:
+    """Keep the controller of a run of the usual place as a version of the run's name."""
+    from cmc.store import Store
+
+    if folder.parent.name != "runs" or not status["controller"]:
+        return None
+    store = Store(folder.parent.parent)
+    is_known = folder.name in store.names("controller")
+    told = {key: status.get(key) for key in ("step", "loss_last", "held_out")}
+    version = store.save(
+        "controller", folder.name, Path(status["controller"]),
+        parent=store.find("controller", folder.name).number if is_known else None,
+        provenance={"run": folder.name, **told},
+    )  # fmt: skip
+    return version.reference
 
 
 def _with_progress_bar(records: Any) -> Any:

@@ -8,8 +8,11 @@ from cmc.data.batches import (
     encode_records,
     token_batch,
 )
+from cmc.data.columns import Record
 from cmc.data.formats import format_prompt, response_prefix
-from cmc.data.records import Record, fingerprint_records, read_records, split_records
+from cmc.data.json_files import read_json
+from cmc.data.records import fingerprint_records, read_records, split_records
+from cmc.data.refusals import read_refusals, refuse_records
 
 __all__ = [
     "Example",
@@ -20,7 +23,10 @@ __all__ = [
     "encode_records",
     "fingerprint_records",
     "format_prompt",
+    "read_json",
     "read_records",
+    "read_refusals",
+    "refuse_records",
     "response_prefix",
     "split_records",
     "token_batch",

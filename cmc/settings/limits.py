@@ -7,7 +7,10 @@ MAX_NEW_TOKENS = 8192
 MAX_TARGETS, MAX_STRENGTHS = 8, 12  # compared at once; all strengths of a target are one batch
 LEAST_TEMPERATURE = 1e-4  # no unit; below it scores divided by it overflow
 TRANSFERS = ("auto", "same", "pm-mined", "cover")
-OBJECTIVES = ("sft", "npo")
+OBJECTIVES = (
+    "sft", "grad_ascent", "grad_diff", "kl", "idk", "dpo", "npo", "simnpo", "reverse",
+)  # fmt: skip
+ON_DATA_ALONE = ("sft", "grad_ascent")  # all others also need records to retain
 PROMPT_FORMATS = ("qa", "alpaca", "open-instruct", "plain")
 STARTER_TARGET = "lab:byte"
 STARTER_CONTROLLER = "lab:instruct"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cmc.errors import SettingError
 from cmc.settings.checks import check_numbers, checked_choice
-from cmc.settings.limits import OBJECTIVES, PROMPT_FORMATS
+from cmc.settings.limits import OBJECTIVES, ON_DATA_ALONE, PROMPT_FORMATS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,8 @@ class TrainSettings:
     init: str = ""  # a controller or causal language model to start from; empty: random, small
     objective: str = "sft"
     retain: str = ""  # records whose answers must stay, for forgetting
+    refusals: str = ""  # `idk` and `dpo`: a text file, one refusal a line; empty: ours
+    columns: str = ""  # FIELD=COLUMN, … where a file names its columns otherwise
     prompt_format: str = "alpaca"
     name: str = "controller"
     max_steps: int = 400
@@ -23,7 +25,7 @@ class TrainSettings:
     learning_rate: float = 4e-3
     warmup_fraction: float = 0.05
     weight_decay: float = 0.01
-    beta: float = 0.5  # `npo` only: how far below the template a forgotten answer is pushed
+    beta: float = 0.5  # `npo`, `simnpo`, `dpo`: the smaller, the further an answer is pushed
     max_length: int = 256  # tokens of prompt and answer
     limit: int = 0  # records read at most; 0 is all
     held_out_fraction: float = 0.1
@@ -46,7 +48,7 @@ class TrainSettings:
         ranges |= {"evaluate_every": (1, 10**7), "save_every": (1, 10**7), "seed": (0, 2**32)}
         ranges |= {"hidden_size": (16, 8192), "layers": (1, 128)}
         check_numbers(self, ranges)
-        if self.objective == "npo" and not self.retain:
+        if self.objective not in ON_DATA_ALONE and not self.retain:
             raise SettingError(
                 "forgetting needs records to keep", hint="Name a retain file as well as the data."
             )

@@ -12,10 +12,11 @@ import torch
 from accelerate import Accelerator, PartialState
 
 from cmc.controller import Controller, load_controller, random_controller
-from cmc.data import fingerprint_records, read_records
+from cmc.data import fingerprint_records
 from cmc.errors import RunError, TrainingError
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import TrainSettings, as_plain
+from cmc.store import pinned, place_of
 from cmc.training.checkpoints import KEPT, load_checkpoint, load_weights, newest_step
 from cmc.training.folder import (
     CHECKPOINTS,
@@ -28,8 +29,9 @@ from cmc.training.folder import (
 )
 from cmc.training.journal import Journal, StopSignals
 from cmc.training.loop import TrainRecord, train_controller
+from cmc.training.material import records_of
 
-_PLACES = ("template", "data", "retain", "init")  # settings that may be paths
+_PLACES = ("template", "data", "retain", "refusals", "init")  # settings that may be paths
 
 
 def run_training(settings: TrainSettings, folder: Path) -> Iterator[TrainRecord]:
@@ -71,8 +73,8 @@ def run_training(settings: TrainSettings, folder: Path) -> Iterator[TrainRecord]
 
 
 def with_absolute_paths(settings: TrainSettings) -> TrainSettings:
-    """Return the settings with paths that hold in whatever folder a process starts."""
-    changed = {}
+    """Return the settings with paths that hold in whatever folder a process starts, and when."""
+    changed = {"init": pinned(settings.init)}
     for name in _PLACES:
         value = getattr(settings, name)
         if value and not value.startswith("lab:") and Path(value).expanduser().exists():
@@ -143,7 +145,7 @@ def _first_controller(settings: TrainSettings, template: LanguageModel) -> Contr
         )
         controller.name = settings.name
         return controller
-    controller = load_controller(settings.init)
+    controller = load_controller(place_of(settings.init))
     if controller.prior is None and not controller.settings["template"]:
         # A plain language model: what it was before training is the prior of what it becomes.
         controller.prior = copy.deepcopy(controller.delta)
@@ -161,8 +163,7 @@ def _describe(controller: Controller, settings: TrainSettings, template: Languag
         "template": named["template"],
         "template_fingerprint": template.vocabulary.fingerprint,
         "data": {
-            _public(source): fingerprint_records(read_records(source, limit=settings.limit))
-            for source in sources
+            _public(source): fingerprint_records(records_of(settings, source)) for source in sources
         },
         "settings": as_plain(settings) | named,
         "parent": named["init"] or None,

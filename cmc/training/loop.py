@@ -11,6 +11,7 @@ from cmc.data import Example, TokenBatch, bucketed_batches
 from cmc.errors import VocabMismatch
 from cmc.settings import TrainSettings
 from cmc.training.checkpoints import sweep
+from cmc.training.losses import StepBatches
 from cmc.training.material import load_material
 from cmc.training.step import TrainingState
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class TrainRecord:
     """One step: losses in nats per token, times in seconds.
 
-    `loss` is that of the step's batch before the update (for `npo` the value of its objective);
+    `loss` is that of the step's batch before the update (for forgetting, its objective);
     the held-out losses are set when they were measured; `message` tells what a person should
     know, once.
     """
@@ -49,8 +50,8 @@ def train_controller(
 ) -> Iterator[TrainRecord]:
     """Train the controller's delta beside the frozen template; yield one record per step.
 
-    The loss is the cross entropy of template plus delta at the answers (`sft`), or pushes the
-    answers below the template's and keeps those of the retain records (`npo`). The delta runs
+    The loss is the cross entropy of template plus delta at the answers (`sft`), or one that
+    forgets (`cmc.training.losses`). The delta runs
     without dropout, so that a step is a function of the weights, the data and the seed alone.
     Closing the generator stops after the step yielded last; `controller.delta` holds the
     weights so far.
@@ -82,7 +83,10 @@ def train_controller(
     retained = _batches(material.retain, settings, state.step, material.pad_id)
     try:
         while state.step < settings.max_steps:
-            record = _do_step(state, next(batches), next(retained, None), message)
+            batch = next(batches)
+            refused = material.refused(batch)
+            together = StepBatches(batch, next(retained, None), refused)
+            record = _do_step(state, together, message)
             message = ""
             if checkpoints and _is_due(state.step, settings.save_every, settings.max_steps):
                 state.save(checkpoints)
@@ -94,14 +98,13 @@ def train_controller(
         raise
 
 
-def _do_step(
-    state: TrainingState, batch: TokenBatch, retain: TokenBatch | None, message: str
-) -> TrainRecord:
+def _do_step(state: TrainingState, batches: StepBatches, message: str) -> TrainRecord:
     """Do one step and measure it."""
     began = time.perf_counter()
-    loss, rate = state.update(batch, retain)
+    loss, rate = state.update(batches)
     took = time.perf_counter() - began
-    tokens = sum(int(each.attention_mask.sum()) for each in (batch, retain) if each is not None)
+    parts = (batches.data, batches.retain, batches.refusals)
+    tokens = sum(int(each.attention_mask.sum()) for each in parts if each is not None)
     settings = state.settings
     is_due = _is_due(state.step, settings.evaluate_every, settings.max_steps)
     held_out = state.held_out() if is_due else {}

@@ -1,20 +1,23 @@
 """What a run learns from: encoded records, what is held out, and what there is to tell."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cmc.data import (
     Example,
     Record,
     TokenBatch,
-    encode_records,
+    encode_example,
     fingerprint_records,
     read_records,
+    read_refusals,
+    refuse_records,
     split_records,
     token_batch,
 )
 from cmc.errors import DataError
-from cmc.settings import TrainSettings
+from cmc.settings import ON_DATA_ALONE, TrainSettings
 
 if TYPE_CHECKING:
     from cmc.controller import Controller
@@ -23,9 +26,17 @@ if TYPE_CHECKING:
 HELD_OUT_MOST = 512  # records; more would cost time and tell nothing new
 
 
+# What is to be forgotten has no end of text: a controller that only keeps a model from stopping
+# would seem to have done it. A refusal, and what `reverse` learns, is said to its end.
+WITH_END = ("sft", "idk", "reverse")
+
+
 @dataclass(frozen=True)
 class Material:
-    """Examples to train on, examples to keep (`npo` only), held-out batches, and notes."""
+    """Examples to train on, to keep and to refuse with, held-out batches, and notes.
+
+    `refusals` holds, for `dpo`, the refusal to every example to train on.
+    """
 
     train: list[Example]
     retain: list[Example]
@@ -33,6 +44,13 @@ class Material:
     pad_id: int
     notes: tuple[str, ...]
     fingerprints: dict[str, str]
+    refusals: Mapping[Example, Example] = field(default_factory=dict)
+
+    def refused(self, batch: TokenBatch) -> TokenBatch | None:
+        """Return the refusals to the questions of a batch, row by row; None where none are."""
+        if not self.refusals:
+            return None
+        return token_batch([self.refusals[each] for each in batch.examples], self.pad_id)
 
 
 def load_material(
@@ -40,31 +58,27 @@ def load_material(
 ) -> Material:
     """Read, split and encode the records of a run.
 
-    For `sft` a part of the data is held out. For `npo` every record of the data is to be
-    forgotten, so that the held-out part comes from the records to retain.
+    For `sft` a part of the data is held out. For all other objectives every record of the data
+    is to be forgotten, so that the held-out part comes from the records to retain, if any.
 
     Raises:
         DataError: a file cannot be used, or nothing fits into `max_length`.
     """
-    records = read_records(settings.data, limit=settings.limit)
-    fingerprints = {settings.data: fingerprint_records(records)}
-    retained: list[Record] = []
-    if settings.objective == "npo":
-        retained = read_records(settings.retain, limit=settings.limit)
-        fingerprints[settings.retain] = fingerprint_records(retained)
-        retained, held_out = _split(retained, settings)
-    else:
-        records, held_out = _split(records, settings)
+    data, retained, held_out, fingerprints = _read(settings)
     length, notes = _length(settings, template, controller)
-    encoded = {}
-    skipped = 0
-    for name, part in {"train": records, "retain": retained, "held_out": held_out}.items():
-        has_end = settings.objective != "npo" or name != "train"
-        encoded[name], missed = encode_records(
-            part, settings.prompt_format, template.vocabulary, length, has_end=has_end
-        )
-        skipped += missed
-    if not encoded["train"] or (retained and not encoded["retain"]):
+
+    def encoded(records: list[Record], has_end: bool) -> list[Example | None]:
+        how = (settings.prompt_format, template.vocabulary, length)
+        return [encode_example(each, *how, has_end=has_end) for each in records]
+
+    train = encoded(data, settings.objective in WITH_END)
+    retain, held = encoded(retained, True), encoded(held_out, True)
+    refusals: list[Example | None] = []
+    if settings.objective == "dpo":
+        refusals = encoded(refuse_records(data, read_refusals(settings.refusals)), True)
+    skipped = sum(part.count(None) for part in (train, retain, held))
+    kept = {name: _present(part) for name, part in (("train", train), ("retain", retain))}
+    if not kept["train"] or (retained and not kept["retain"]):
         raise DataError(
             f"no record fits into {length} tokens",
             hint="Raise max_length, or choose a template with a longer context.",
@@ -74,13 +88,41 @@ def load_material(
         notes.append(f"{count} skipped because the prompt alone fills {length} tokens.")
     pad_id = template.vocabulary.pad_id
     return Material(
-        train=encoded["train"],
-        retain=encoded["retain"],
-        held_out=_batches(encoded["held_out"], settings.batch_size, pad_id),
+        **kept,
+        held_out=_batches(_present(held), settings.batch_size, pad_id),
         pad_id=pad_id,
         notes=tuple(notes),
         fingerprints=fingerprints,
+        refusals={a: b for a, b in zip(train, refusals, strict=False) if a and b},
     )
+
+
+def records_of(settings: TrainSettings, source: str) -> list[Record]:
+    """Return the records of one source, read as the settings say."""
+    return read_records(source, limit=settings.limit, columns=settings.columns)
+
+
+def _read(
+    settings: TrainSettings,
+) -> tuple[list[Record], list[Record], list[Record], dict[str, str]]:
+    """Return what to train on, to retain and to hold out, and the files' fingerprints."""
+    data = records_of(settings, settings.data)
+    fingerprints = {settings.data: fingerprint_records(data)}
+    if settings.objective == "sft":
+        data, held_out = _split(data, settings)
+        return data, [], held_out, fingerprints
+    if settings.objective == "idk":
+        data = refuse_records(data, read_refusals(settings.refusals))
+    if settings.objective in ON_DATA_ALONE:
+        return data, [], [], fingerprints
+    retained = records_of(settings, settings.retain)
+    fingerprints[settings.retain] = fingerprint_records(retained)
+    retained, held_out = _split(retained, settings)
+    return data, retained, held_out, fingerprints
+
+
+def _present(examples: list[Example | None]) -> list[Example]:
+    return [example for example in examples if example is not None]
 
 
 def _split(records: list[Record], settings: TrainSettings) -> tuple[list[Record], list[Record]]:

@@ -58,6 +58,45 @@ def npo_loss(controlled_logprobs: Tensor, template_logprobs: Tensor, beta: float
     return -(2 / beta) * functional.logsigmoid(-beta * ratios).mean()
 
 
+def simnpo_loss(mean_logprobs: Tensor, beta: float) -> Tensor:
+    """Return the loss of simple negative preference optimization: no reference model.
+
+    `-(2 / beta) log sigmoid(-beta log pi / length)`, with the reward margin 0. What pushes is
+    the answer's own likelihood per token, so that long and short answers are pushed alike.
+
+    Args:
+        mean_logprobs: `(batch,)` log-probabilities of answers under control, in nats per token.
+        beta: no unit; the smaller, the further down an answer is pushed.
+
+    Returns:
+        Mean over answers, no unit.
+
+    Source:
+        Fan et al., Simplicity Prevails, arXiv 2410.07163, equation 4.
+    """
+    return -(2 / beta) * functional.logsigmoid(-beta * mean_logprobs).mean()
+
+
+def dpo_loss(wanted_ratios: Tensor, unwanted_ratios: Tensor, beta: float) -> Tensor:
+    """Return the loss of direct preference optimization: one answer rather than another.
+
+    `-log sigmoid(beta (log pi/pi_ref of the wanted - log pi/pi_ref of the unwanted))`, where
+    `pi` is template plus delta and `pi_ref` the template alone, which costs nothing here.
+
+    Args:
+        wanted_ratios: `(batch,)` log pi/pi_ref of the wanted answers, in nats.
+        unwanted_ratios: `(batch,)` the same of the unwanted ones.
+        beta: no unit; how strongly the template's own preferences hold.
+
+    Returns:
+        Mean over pairs, in nats.
+
+    Source:
+        Rafailov et al., Direct Preference Optimization, arXiv 2305.18290, equation 7.
+    """
+    return -functional.logsigmoid(beta * (wanted_ratios - unwanted_ratios)).mean()
+
+
 def kl_rows(template_logits: Tensor, controlled_logits: Tensor) -> Tensor:
     """Return the Kullback-Leibler divergence KL(template || controlled) of every row.
 

@@ -1,23 +1,22 @@
 """One optimizer step: objective, gradient, update, and the held-out loss."""
 
+import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 from transformers import get_scheduler
 
 from cmc.data import Example, TokenBatch, token_batch
 from cmc.errors import TrainingError
 from cmc.settings import TrainSettings, as_plain
 from cmc.training.checkpoints import load_checkpoint, load_weights, save_checkpoint, weights_of
+from cmc.training.losses import LOSSES, StepBatches
 from cmc.training.material import Material
-from cmc.training.objectives import npo_loss, sum_by_owner
-from cmc.training.rows import RowScores, SteeredScores, label_owners
+from cmc.training.rows import RowScores, SteeredScores
 from cmc.training.template import FrozenTemplate
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class TrainingState:
         material: Material,
     ) -> "TrainingState":
         """Put the delta beside the template and make its optimizer and schedule."""
-        frozen = FrozenTemplate(template)
+        frozen = FrozenTemplate(_frozen_beside(controller, template, settings.objective))
         controller.delta.to(device=frozen.split.device, dtype=torch.float32)
         controller.delta.eval().requires_grad_(True)
         scores = SteeredScores(controller.delta, template.vocabulary.size, frozen.split.head)
@@ -68,14 +67,14 @@ class TrainingState:
         prepared, optimizer = accelerator.prepare(scores, optimizer)
         return cls(settings, material, frozen, scores, prepared, accelerator, optimizer, scheduler)
 
-    def update(self, batch: TokenBatch, retain: TokenBatch | None) -> tuple[float, float]:
+    def update(self, batches: StepBatches) -> tuple[float, float]:
         """Take one step; return the loss before it and the learning rate, no unit.
 
         Raises:
             TrainingError: loss or gradient are not finite; the weights are as before.
         """
         rate = self.scheduler.get_last_lr()[0]
-        loss = OBJECTIVES[self.settings.objective](self, batch, retain)
+        loss = LOSSES[self.settings.objective](self, batches)
         value = float(self.accelerator.reduce(loss.detach(), "mean"))
         self._require_finite("loss", value, rate)
         self.optimizer.zero_grad(set_to_none=True)
@@ -177,6 +176,29 @@ class TrainingState:
         )
 
 
+def _frozen_beside(
+    controller: "Controller", template: "LanguageModel", objective: str
+) -> "LanguageModel":
+    """Return the frozen model whose scores the delta's are added to in training.
+
+    `reverse` learns what is to be forgotten beside the prior: a template that already knows it
+    would give no gradient.
+
+    Raises:
+        TrainingError: there is no prior to learn beside.
+    """
+    if objective != "reverse":
+        return template
+    if controller.prior is None:
+        raise TrainingError(
+            "reverse learns beside a prior, and a random controller has none",
+            hint="Start from lab:prior or another small language model (init).",
+        )
+    # A copy: whoever trains the delta may have given the same network as delta and prior.
+    prior = copy.deepcopy(controller.prior).to(device=template.device, dtype=torch.float32)
+    return replace(template, name="prior", model=prior)
+
+
 def _groups(model: torch.nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
     """Return the optimizer's groups: matrices decay, gains and biases do not."""
     weights = list(model.parameters())
@@ -187,31 +209,3 @@ def _groups(model: torch.nn.Module, settings: TrainSettings) -> list[dict[str, A
         },
         {"params": [each for each in weights if each.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-def _sft(state: TrainingState, batch: TokenBatch, _: TokenBatch | None) -> Tensor:
-    """Cross entropy of template plus delta, mean over the labels of the whole batch."""
-    scores, _ = state.score(batch)
-    return -scores.controlled.sum() * state.weight(batch, _count_labels(batch))
-
-
-def _npo(state: TrainingState, batch: TokenBatch, retain: TokenBatch) -> Tensor:
-    """Push the batch's answers below the template's; keep the template's scores on `retain`."""
-    scores, share = state.score(batch)
-    owners = label_owners(share).to(scores.controlled.device)
-    controlled, template = (
-        sum_by_owner(values, owners, len(share.examples))
-        for values in (scores.controlled, scores.template)
-    )
-    forget = npo_loss(controlled, template, state.settings.beta) * len(share.examples)
-    kept, _ = state.score(retain, with_kl=True)
-    return forget * state.weight(batch, len(batch.examples)) + kept.kl.sum() * state.weight(
-        retain, _count_labels(retain)
-    )
-
-
-def _count_labels(batch: TokenBatch) -> int:
-    return int(batch.label_mask[:, 1:].sum())
-
-
-OBJECTIVES: dict[str, Callable[..., Tensor]] = {"sft": _sft, "npo": _npo}

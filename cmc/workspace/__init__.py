@@ -24,6 +24,7 @@ from cmc.settings import (
     lab_folder,
     lab_targets,
 )
+from cmc.store import Store, place_of
 from cmc.vocab import VocabMap, Vocabulary
 from cmc.vocab.health import inspected_map, map_summary
 from cmc.workspace.advice import StrengthAdvice, read_advice
@@ -80,6 +81,7 @@ class Workspace:
         self.mode = settings.checked_choice("mode", mode, MODES)
         self.may_train = mode != "demo"
         self.home = home or settings.home()
+        self.store = Store(self.home)
         self._models: Kept[LanguageModel] = Kept(MODELS_KEPT)
         self._controllers: Kept[Controller] = Kept(CONTROLLERS_KEPT)
         self._pairs: Kept[ControlledModel] = Kept(PAIRS_KEPT)
@@ -105,11 +107,12 @@ class Workspace:
         return {model["name"]: model for model in (*told["targets"], told["template"])}
 
     def names_of_controllers(self) -> list[str]:
-        """Return the lab's controllers, then those of the runs that have one, newest first."""
+        """Return the lab's controllers, those with a label in the store, then those of runs."""
         folders = (lab_folder() / "controllers").glob("*/controller.json")
         lab = sorted(f"lab:{path.parent.name}" for path in folders)
         usable = [run for run in self.all_runs() if run.status()["controller"]]
-        return [*lab, *(RUN_PREFIX + run.name for run in usable)]
+        labelled = self.store.labelled("controller")
+        return [*lab, *labelled, *(RUN_PREFIX + run.name for run in usable)]
 
     def names_of_data(self) -> list[str]:
         """Return the lab's sets of records to train on."""
@@ -205,8 +208,9 @@ class Workspace:
         self._check_training()
         self._check_training_names(request)
         for source in (request.data, *filter(None, [request.retain])):
-            read_records(source, limit=request.limit)
-        request = replace(request, init=self._place_of(request.init))
+            read_records(source, limit=request.limit, columns=request.columns)
+        if request.init.startswith(RUN_PREFIX):
+            request = replace(request, init=self._place_of(request.init))
         return runs.start_training(request, self.home)
 
     def stop_training(self, name: str) -> None:
@@ -247,7 +251,7 @@ class Workspace:
     def _check_training_names(self, request: TrainSettings) -> None:
         """Let strangers train on what is listed and on what they uploaded, on nothing else."""
         uploads = (self.home / UPLOADS).resolve()
-        for source in filter(None, (request.data, request.retain)):
+        for source in filter(None, (request.data, request.retain, request.refusals)):
             if not Path(source).resolve().is_relative_to(uploads):
                 self._check_offered(source, self.names_of_data())
         self._check_offered(request.template, self.names_of_templates())
@@ -272,12 +276,12 @@ class Workspace:
         place = self._place_of(name)
         # A resumed run makes its controller anew, under the same name.
         changed = Path(place).stat().st_mtime_ns if name.startswith(RUN_PREFIX) else 0
-        return self._controllers.get((name, changed), lambda: load_controller(place))
+        return self._controllers.get((place, changed), lambda: load_controller(place))
 
     def _place_of(self, name: str) -> str:
-        """Return the folder that `run:NAME` stands for, and any other name as it is."""
+        """Return the folder `run:NAME` or a version stands for, and any other name as it is."""
         if not name.startswith(RUN_PREFIX):
-            return name
+            return place_of(name, self.home)
         status = self.run(name.removeprefix(RUN_PREFIX)).status()
         if not status["controller"]:
             raise RunError(f"{name} has no controller yet", hint="Let it finish, or stop it.")
