@@ -30,22 +30,10 @@ from cmc.vocab.health import inspected_map, map_summary
 from cmc.workspace.advice import StrengthAdvice, read_advice
 from cmc.workspace.comparison import Compared, stream_comparison
 from cmc.workspace.kept import Kept
-from cmc.workspace.looked import Looked, Rival
 from cmc.workspace.memory import memory_told
-from cmc.workspace.result import result_data
 from cmc.workspace.side_by_side import SideBySide, stream_rows
 
-__all__ = [
-    "Compared",
-    "InspectedMap",
-    "Looked",
-    "Rival",
-    "SideBySide",
-    "StrengthAdvice",
-    "Workspace",
-    "choose_mode",
-    "result_data",
-]
+__all__ = ["InspectedMap", "SideBySide", "Workspace", "choose_mode"]
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 RUN_PREFIX = "run:"  # names the controller of a run, without telling where its folder is

@@ -75,7 +75,9 @@ def build_generate_tab(workspace: Workspace) -> GenerateTab:
                 stop = gr.Button("Stop", elem_id="generate-stop")
                 copy, export = build_buttons()
             link = build_link_box()
-            gr.Examples([[each] for each in prompts[1:]], prompt, label="More to try")
+            gr.Examples(
+                [[each] for each in prompts[1:]], prompt, label="More to try", elem_id="examples"
+            )
             panes = build_panes()
             comparison = build_compare(workspace)
             visit = build_history()

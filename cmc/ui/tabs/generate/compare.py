@@ -13,7 +13,8 @@ from cmc.ui.gpu import lent_gpu
 from cmc.ui.paced import paced
 from cmc.ui.sentences import labelled_targets, speed_line
 from cmc.ui.tabs.generate.choices import CompareChoices
-from cmc.workspace import Compared, Workspace
+from cmc.workspace import Workspace
+from cmc.workspace.comparison import Compared
 
 TEXT = {
     "targets": "None chosen means the target above.",

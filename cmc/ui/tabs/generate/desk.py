@@ -10,7 +10,8 @@ import gradio as gr
 from cmc.settings import STARTER_CONTROLLER
 from cmc.ui.form import QUIET, guarded
 from cmc.ui.tabs.generate.choices import CHANNELS, NO_CONTROLLER
-from cmc.workspace import StrengthAdvice, Workspace
+from cmc.workspace import Workspace
+from cmc.workspace.advice import StrengthAdvice
 
 # Numbers beyond the slider's ends rest at its end; only the number box can hold them.
 CLAMP = """x => {

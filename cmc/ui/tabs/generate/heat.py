@@ -4,7 +4,7 @@ import html
 import math
 from collections.abc import Sequence
 
-from cmc.workspace import Looked
+from cmc.workspace.looked import Looked
 
 FULL = 6.0  # nats; a shift this large has the full colour
 EMPTY = "The controlled tokens appear here, coloured by how far control moved each."

@@ -10,7 +10,8 @@ import gradio as gr
 from cmc.ui.form import QUIET
 from cmc.ui.tabs.generate.heat import ON_CLICK
 from cmc.ui.tabs.generate.panes import Panes, Result, shown_values
-from cmc.workspace import Workspace, result_data
+from cmc.workspace import Workspace
+from cmc.workspace.result import result_data
 
 MOST = 30  # results; the oldest go first
 LONGEST = 160  # characters of a text in the list

@@ -9,7 +9,8 @@ from cmc.ui.form import QUIET
 from cmc.ui.sentences import identity_line, provenance_line, speed_line
 from cmc.ui.tabs.generate.choices import GenerateChoices
 from cmc.ui.tabs.generate.heat import ON_CLICK, heat_html, told_otherwise, top_html
-from cmc.workspace import SideBySide, result_data
+from cmc.workspace import SideBySide
+from cmc.workspace.result import result_data
 
 EMPTY = "Press Generate: both panes come from one batch, side by side."
 
@@ -106,7 +107,7 @@ def _pane(elem_id: str, label: str) -> tuple[gr.Textbox, gr.HTML]:
         text = gr.Textbox(
             "",
             label=label,
-            lines=5,
+            lines=3,
             max_lines=14,
             interactive=False,
             buttons=["copy"],
