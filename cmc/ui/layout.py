@@ -94,7 +94,7 @@ def _restore_from_link(
         )
         wanted, complaints = read_link(request.query_params.multi_items(), offer)
         for complaint in complaints:
-            gr.Warning(html.escape(complaint), title="Part of the link was left out")
+            gr.Warning(html.escape(complaint, quote=False), title="Part of the link was left out")
         tab = wanted.pop("tab", None)
         return {tabs: gr.Tabs(selected=tab) if tab else gr.skip()} | generate.shown(
             workspace, wanted

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from cmc.generation import TokenDetail, TokenOption
 from cmc.settings import GenerationRequest, as_plain
-from cmc.workspace.looked import Looked, Rival
 from cmc.workspace.side_by_side import SideBySide
 
 
@@ -19,8 +19,8 @@ def result_data(request: GenerationRequest, shown: SideBySide) -> dict[str, Any]
         "transfers": list(shown.transfers),
         "base": _side(shown.base, shown.base_tokens, shown.base_seconds),
         "controlled": _side(shown.controlled, shown.controlled_tokens, shown.controlled_seconds),
-        "base_would_differ": sum(each.would_differ for each in shown.tokens),
-        "tokens": [_token(each) for each in shown.tokens],
+        "base_would_differ": sum(each.is_changed for each in shown.tokens),
+        "tokens": [_token(each, list(shown.strengths)) for each in shown.tokens],
     }
 
 
@@ -28,29 +28,24 @@ def _side(text: str, tokens: int, seconds: float) -> dict[str, Any]:
     return {"text": text, "tokens": tokens, "seconds": round(seconds, 3)}
 
 
-def _token(token: Looked) -> dict[str, Any]:
+def _token(token: TokenDetail, names: Sequence[str]) -> dict[str, Any]:
+    """Return one controlled token; a base choice of None is the same token."""
     return {
-        "text": token.text,
-        "base_logprob": _finite(token.base_logprob),
-        "logprob": _finite(token.logprob),
-        "shift": _finite(token.shift),
-        "shifts": {name: _finite(shift) for name, shift in token.shifts.items()},
-        "base_choice": token.base_choice,
-        "would_differ": token.would_differ,
-        "before": _rivals(token.before),
-        "after": _rivals(token.after),
+        **_option(token.chosen),
+        "shifts": {name: _finite(shift) for name, shift in zip(names, token.shifts, strict=True)},
+        "base_choice": _option(token.base_choice) if token.is_changed else None,
+        "before": [_option(each) for each in token.before],
+        "after": [_option(each) for each in token.after],
     }
 
 
-def _rivals(rivals: Sequence[Rival]) -> list[dict[str, Any]]:
-    return [
-        {
-            "text": each.text,
-            "base_logprob": _finite(each.base_logprob),
-            "logprob": _finite(each.logprob),
-        }
-        for each in rivals
-    ]
+def _option(option: TokenOption) -> dict[str, Any]:
+    return {
+        "id": option.token_id,
+        "text": option.text,
+        "base_logprob": _finite(option.base_logprob),
+        "controlled_logprob": _finite(option.controlled_logprob),
+    }
 
 
 def _finite(nats: float) -> float | None:

@@ -95,14 +95,15 @@ def wire_compare(workspace: Workspace, parts: Comparison, fields: dict[str, Any]
 
 def grid_html(request: CompareRequest, found: Sequence[Compared]) -> str:
     """Return the answers as a table; every text is escaped."""
-    varied = html.escape(next(iter(request.controllers)))
+    (varied, _), *others = request.controllers.items()
+    told = ", ".join([f"strength of {varied}", *(f"{name} at {at:g}" for name, at in others)])
     heads = "".join(
         f"<th>{strength:g}{' · base' if _is_base(request, strength) else ''}</th>"
         for strength in request.strengths
     )
     rows = "".join(_row(each, len(request.strengths)) for each in found)
     return (
-        f'<div class="compare" tabindex="0"><table><caption>strength of {varied}</caption>'
+        f'<div class="compare" tabindex="0"><table><caption>{html.escape(told)}</caption>'
         f"<tr><th></th>{heads}</tr>{rows}</table></div>"
     )
 

@@ -4,7 +4,8 @@ import html
 import math
 from collections.abc import Sequence
 
-from cmc.workspace.looked import Looked
+from cmc.generation import TokenDetail, TokenOption
+from cmc.ui.tokens import visible
 
 FULL = 6.0  # nats; a shift this large has the full colour
 EMPTY = "The controlled tokens appear here, coloured by how far control moved each."
@@ -19,16 +20,16 @@ ON_CLICK = """element.addEventListener('click', event => {
 });"""
 
 
-def told_otherwise(tokens: Sequence[Looked]) -> str:
+def told_otherwise(tokens: Sequence[TokenDetail]) -> str:
     """Return `The base would have said otherwise at 14 of 120 tokens.`; safe as HTML."""
     if not tokens:
         return ""
-    changed = sum(each.would_differ for each in tokens)
+    changed = sum(each.is_changed for each in tokens)
     words = f"token{'' if len(tokens) == 1 else 's'}"
     return f"The base would have said otherwise at <b>{changed} of {len(tokens)}</b> {words}."
 
 
-def heat_html(tokens: Sequence[Looked]) -> str:
+def heat_html(tokens: Sequence[TokenDetail]) -> str:
     """Return every token as a button, coloured by its shift in nats; safe as HTML.
 
     A colour never stands alone: the shift is in the title and in the label, and a token that the
@@ -40,24 +41,34 @@ def heat_html(tokens: Sequence[Looked]) -> str:
     return f'<div class="heat">{buttons}</div>{_legend()}'
 
 
-def top_html(token: Looked | None) -> str:
-    """Return the likeliest tokens before and after control, with the change; safe as HTML."""
+def top_html(token: TokenDetail | None, names: Sequence[str] = ()) -> str:
+    """Return the likeliest tokens before and after control, with the change; safe as HTML.
+
+    Args:
+        token: one token of the controlled answer, or None while none is chosen.
+        names: of the controllers, in the order of the token's shifts.
+    """
     if token is None:
         return f'<p class="heat-empty">{HINT}</p>'
-    moved = " · ".join(
-        [f"<b>{html.escape(token.text)}</b> {signed(token.shift)} nats"]
-        + [f"{html.escape(name)} {signed(shift)}" for name, shift in token.shifts.items()]
-    )
+    parts = [f"<b>{shown(token.chosen)}</b> {signed(token.chosen.change)} nats"]
+    if len(names) > 1:
+        parts += [
+            f"{html.escape(name)} alone {signed(shift)}"
+            for name, shift in zip(names, token.shifts, strict=True)
+        ]
     heads = '<tr><th colspan="2">base</th><th colspan="2">controlled</th><th>change</th></tr>'
     rows = "".join(
-        f"<tr>{_side(*old, token.text)}{_side(*new, token.text)}</tr>"
-        for old, new in zip(
-            [(each.text, each.base_logprob, None) for each in token.before],
-            [(each.text, each.logprob, each.logprob - each.base_logprob) for each in token.after],
-            strict=True,
-        )
+        f"<tr>{_cells(old, old.base_logprob, token)}{_cells(new, new.controlled_logprob, token)}"
+        f"{_change(new)}</tr>"
+        for old, new in zip(token.before, token.after, strict=True)
     )
-    return f'<p class="top-head">{moved}</p><table class="top">{heads}{rows}</table>'
+    head = f'<p class="top-head">{" · ".join(parts)}</p>'
+    return f'{head}<table class="top">{heads}{rows}</table>'
+
+
+def shown(option: TokenOption) -> str:
+    """Return a token with its white space made visible, escaped."""
+    return html.escape(visible(option.text.encode()))
 
 
 def signed(nats: float) -> str:
@@ -67,19 +78,19 @@ def signed(nats: float) -> str:
     return f"{nats:+.1f}".replace("-", "−")
 
 
-def _button(at: int, token: Looked) -> str:
+def _button(at: int, token: TokenDetail) -> str:
     """Return one token; a newline ends the line here too."""
-    strength = min(1.0, abs(token.shift) / FULL)
-    side = "up" if token.shift >= 0 else "down"
-    classes = f"{side} other" if token.would_differ else side
-    said = f"{token.text}: {signed(token.shift)} nats"
-    if token.would_differ:
-        said += f"; the base would have said {token.base_choice}"
-    line_end = "<br>" if "⏎" in token.text else ""
+    change = token.chosen.change
+    heat = min(1.0, abs(change) / FULL)
+    said = f"{shown(token.chosen)}: {signed(change)} nats"
+    classes = "up" if change >= 0 else "down"
+    if token.is_changed:
+        said += f"; the base would have said {shown(token.base_choice)}"
+        classes += " other"
+    line_end = "<br>" if token.chosen.text.endswith("\n") else ""
     return (
-        f'<button type="button" data-at="{at}" class="{classes}" style="--heat:{strength:.3f}" '
-        f'title="{html.escape(said)}" aria-label="{html.escape(said)}">'
-        f"{html.escape(token.text)}</button>{line_end}"
+        f'<button type="button" data-at="{at}" class="{classes}" style="--heat:{heat:.3f}" '
+        f'title="{said}" aria-label="{said}">{shown(token.chosen)}</button>{line_end}'
     )
 
 
@@ -92,18 +103,20 @@ def _legend() -> str:
     )
 
 
-def _side(text: str, logprob: float, change: float | None, chosen: str) -> str:
-    """Return the cells of one token on one side."""
+def _cells(option: TokenOption, logprob: float, token: TokenDetail) -> str:
+    """Return token and probability of one side."""
     share = math.exp(logprob)
-    mark = ' class="said"' if text == chosen else ""
-    cells = (
-        f"<td{mark}><code>{html.escape(text)}</code></td>"
+    mark = ' class="said"' if option.token_id == token.chosen.token_id else ""
+    return (
+        f"<td{mark}><code>{shown(option)}</code></td>"
         f'<td class="share" style="--share:{share:.3f}">{percent(share)}</td>'
     )
-    if change is None:
-        return cells
-    side = "up" if change >= 0.05 else "down" if change <= -0.05 else ""
-    return f'{cells}<td class="change {side}">{signed(change)}</td>'
+
+
+def _change(option: TokenOption) -> str:
+    """Return by how much control moved a token, nats."""
+    side = "up" if option.change >= 0.05 else "down" if option.change <= -0.05 else ""
+    return f'<td class="change {side}">{signed(option.change)}</td>'
 
 
 def percent(share: float) -> str:

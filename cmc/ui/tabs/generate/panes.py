@@ -65,8 +65,9 @@ def build_panes() -> Panes:
     def look(known: Result | None, event: gr.EventData) -> str:
         at = (event._data or {}).get("at")
         tokens = known.shown.tokens if known else ()
-        is_there = isinstance(at, int) and 0 <= at < len(tokens)
-        return top_html(tokens[at] if is_there else None)
+        if not isinstance(at, int) or not 0 <= at < len(tokens):
+            return top_html(None)
+        return top_html(tokens[at], list(known.shown.strengths))
 
     heat.click(look, result, top, **QUIET)
     return Panes(
