@@ -152,12 +152,11 @@ def _wire(
 
     def generate(choices: GenerateChoices) -> Iterator[tuple[Any, ...]]:
         """Stream what a target says alone and under control, from one batch."""
-        drawn = None
+        due = 0
         for shown in paced(stream(choices.request())):
-            is_due = drawn is None or len(shown.tokens) >= drawn + TOKENS_PER_LOOK
-            if is_due or shown.is_finished:
-                drawn = len(shown.tokens)
-            yield shown_values(choices, shown, with_tokens=drawn == len(shown.tokens))
+            is_due = len(shown.tokens) >= due or shown.is_finished
+            due = len(shown.tokens) + TOKENS_PER_LOOK if is_due else due
+            yield shown_values(choices, shown, with_tokens=is_due)
 
     prompt = form.components["prompt"]
     gr.on([run.click, prompt.submit], None, None, panes.identity, js=WAITING, **QUIET)
