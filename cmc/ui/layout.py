@@ -93,8 +93,9 @@ def _restore_from_link(
             is_open=workspace.mode == "local",
         )
         wanted, complaints = read_link(request.query_params.multi_items(), offer)
-        for complaint in complaints:
-            gr.Warning(html.escape(complaint, quote=False), title="Part of the link was left out")
+        if complaints:  # one toast for all: the page folds several into one
+            told = [html.escape(each, quote=False) for each in complaints]
+            gr.Warning("<br>".join(["Left out of the link:", *told]), duration=20)
         tab = wanted.pop("tab", None)
         return {tabs: gr.Tabs(selected=tab) if tab else gr.skip()} | generate.shown(
             workspace, wanted

@@ -185,6 +185,8 @@ def _wire_stop(stop: gr.Button, runs: list[Any], panes: Panes) -> Any:
         count = result.shown.controlled_tokens
         return f"Stopped after {count} tokens; the text stays."
 
-    stopped = stop.click(told, panes.result, panes.identity, cancels=runs, **QUIET)
+    # Only after it has ended, or what it still says would come on top.
+    ended = stop.click(None, cancels=runs, **QUIET)
+    stopped = ended.then(told, panes.result, panes.identity, **QUIET)
     stopped.then(None, panes.identity, panes.identity, js=NOT_WAITING, **QUIET)
     return stopped

@@ -73,7 +73,7 @@ class GenerateChoices:
         for channel in self.channels():
             if channel.controller in found:
                 raise SettingError(
-                    f"{channel.controller} stands on the desk twice",
+                    f"the desk has {channel.controller} twice",
                     hint="Remove one, or choose another controller there.",
                 )
             found[channel.controller] = 0.0 if channel.muted else channel.strength

@@ -11,6 +11,7 @@ from cmc.ui.tabs.generate.choices import CHANNELS, NO_CONTROLLER, SAMPLING, Gene
 
 LONGEST_PROMPT = 4000  # characters; browsers and servers cut longer addresses
 LONGEST_NAME = 200
+NEVER_IN_NAMES = set('<>"|*?')  # of folders or on the Hub
 MUTED = ":muted"
 BUILT_IN = ("lab:", "run:")  # names that mean nothing where they are not listed
 # What the page itself or the place that shows it puts into an address.
@@ -57,8 +58,8 @@ class Offer:
         Raises:
             ModelError: it is no name, or not offered here.
         """
-        if len(name) > LONGEST_NAME or not name.isprintable():
-            raise ModelError(f'"{name[:40]}…" is no name of a model', hint="")
+        if len(name) > LONGEST_NAME or not name.isprintable() or set(name) & NEVER_IN_NAMES:
+            raise ModelError(f'"{name[:40]}" is no name of a model', hint="")
         if name not in offered and (not self.is_open or name.startswith(BUILT_IN)):
             raise ModelError(f'"{name}" is not offered here', hint="")
         return name
