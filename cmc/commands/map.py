@@ -8,6 +8,8 @@ from cmc.arguments import add_fields, filled_request, make_room
 from cmc.commands.options import add_command
 from cmc.settings import MapRequest
 
+SHOWN = ("exact", "prefix", "composed", "none", "agreement")
+
 
 def add_map(commands: Any) -> None:
     """Add `map`."""
@@ -38,5 +40,23 @@ def _show_map(result: dict[str, Any]) -> None:
     print(f"{result['controller']} to {result['target']} by {result['transfer']}")
     for kind, count in result["ids"].items():
         print(f"  {kind:10} {count:>9,} tokens  {100 * result['mass'][kind]:5.1f} % of the text")
-    print(f"grade {result['grade']}: {result['advice']}")
+    print(f"grade {result['grade']} ({result['score']:.2f}): {result['advice']}")
+    for row in result["languages"]:
+        parts = "  ".join(f"{name} {100 * row[name]:5.1f} %" for name in SHOWN)
+        path = f"{row['path_length']:.2f} controller tokens per token"
+        print(f"  {row['language']:11} {row['grade']}  {parts}  {path}")
+    busiest = result["fan_in"]["largest"][:1]
+    if busiest:
+        shared = 100 * result["fan_in"]["shared"]
+        print(f"fan-in: {shared:.1f} % share a token, one serves {busiest[0]['count']:,}")
+    told = ", ".join(f"{role} {n['controller']}/{n['target']}" for role, n in _roles(result))
+    print(f"roles (controller/target): {told}; unused ids {_pair(result['unused'])}")
     print(f"built in {result['seconds']:.3f} s" + (f", {result['out']}" if result["out"] else ""))
+
+
+def _roles(result: dict[str, Any]) -> list[tuple[str, dict[str, int]]]:
+    return [(role, counts) for role, counts in result["roles"].items() if any(counts.values())]
+
+
+def _pair(counts: dict[str, int]) -> str:
+    return f"{counts['controller']}/{counts['target']}"
