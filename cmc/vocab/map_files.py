@@ -10,8 +10,8 @@ import numpy as np
 
 from cmc.errors import DataError
 from cmc.vocab.entries import relation
-from cmc.vocab.names import token_names
 from cmc.vocab.pm_mined import build_map
+from cmc.vocab.visible import token_names
 from cmc.vocab.vocab_map import FORMAT, Kind, VocabMap
 from cmc.vocab.vocabulary import Vocabulary
 
@@ -106,16 +106,13 @@ def _from_entries(
 def _ids_of_tokens(
     content: dict[str, Any], path: Path, controller: Vocabulary, target: Vocabulary
 ) -> list[int]:
+    """Return ids for names; a name the controller lacks, as one published is, stands for none."""
     by_string = {token: each for each, token in enumerate(controller.tokens) if token is not None}
-    ids = []
-    for token in target.tokens:
-        other = content.get(token) if token is not None else None
-        if other is not None and other not in by_string:
-            raise _broken(path, f"the controller has no token {str(other)[:40]!r}")
-        ids.append(-1 if other is None else by_string[other])
-    if not any(token in content for token in target.tokens):
-        raise _broken(path, "no token of the target is in it")
-    return ids
+    missing = [token for token in target.tokens if token is not None and token not in content]
+    if missing:
+        raise _broken(path, f"it lacks the target's token {missing[0][:40]!r}")
+    named = (content.get(token) for token in target.tokens)
+    return [by_string.get(other, -1) if isinstance(other, str) else -1 for other in named]
 
 
 def _from_ids(content: Any, path: Path, controller: Vocabulary, target: Vocabulary) -> VocabMap:

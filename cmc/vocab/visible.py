@@ -1,4 +1,4 @@
-"""Tokens as text that a person can read: white space made visible, broken bytes in hex."""
+"""Tokens as text a person can read: white space made visible, broken characters told."""
 
 from cmc.vocab.vocabulary import Vocabulary
 
@@ -20,7 +20,7 @@ def visible(data: bytes | None) -> str:
 
 
 def token_names(vocabulary: Vocabulary) -> list[str]:
-    """Return what is shown for every id: its bytes, or the name of its role."""
+    """Return what is shown for every id: its bytes, or the name of its role such as `[eos]`."""
     named = {token: f"[{role}]" for role, tokens in vocabulary.roles.items() for token in tokens}
     return [
         named.get(token, "[unused]") if data is None else visible(data)
