@@ -11,6 +11,7 @@ from cmc.controller import Controller
 from cmc.data import format_prompt, response_prefix
 from cmc.errors import SettingError
 from cmc.generation.decoder import Decoder, Row
+from cmc.generation.details import TokenDetail, token_details
 from cmc.generation.sampling import Sampler
 from cmc.generation.spelling import Spelling
 from cmc.models import LanguageModel
@@ -28,6 +29,8 @@ class Chunk:
     finished: list[bool]
     seconds: float
     windowed: list[bool]  # rows of which a controller saw only the end
+    # Per row its newest token, None where it had ended; empty unless asked for.
+    details: list[TokenDetail | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Generation:
     finished: bool  # ended by the model, not by the limit of tokens
     strengths: tuple[float, ...]
     is_windowed: bool  # whether a controller saw only the end of the text
+    details: list[TokenDetail] = field(default_factory=list)  # one per token, if asked for
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class _Progress:
     data: bytes = b""
     finished: bool = False
     is_windowed: bool = False
+    details: list[TokenDetail] = field(default_factory=list)
 
 
 class ControlledModel:
@@ -122,10 +127,12 @@ class ControlledModel:
         """Return the text both sides read for an instruction."""
         return format_prompt(self.prompt_format, instruction, more)
 
-    def generate(self, rows: Sequence[Row], sampling: Sampling) -> list[Generation]:
+    def generate(
+        self, rows: Sequence[Row], sampling: Sampling, *, top: int = 0
+    ) -> list[Generation]:
         """Return what every row goes on with; see `stream`."""
         progress = [_Progress() for _ in rows]
-        for _ in self._decode(rows, sampling, progress):
+        for _ in self._decode(rows, sampling, progress, top):
             pass
         return [
             Generation(
@@ -134,15 +141,22 @@ class ControlledModel:
                 each.finished,
                 row.strengths,
                 each.is_windowed,
+                each.details,
             )
             for row, each in zip(rows, progress, strict=True)
         ]
 
-    def stream(self, rows: Sequence[Row], sampling: Sampling) -> Iterator[Chunk]:
+    def stream(self, rows: Sequence[Row], sampling: Sampling, *, top: int = 0) -> Iterator[Chunk]:
         """Yield all rows' texts after every token, until all have ended.
 
         Rows are one batch of the target: give a prompt twice, with strengths 0 and 1, to have
         base and controlled side by side. Closing the generator stops.
+
+        Args:
+            rows: prompts with their strengths.
+            sampling: how tokens are chosen, and how many at most.
+            top: tell of every token what control did to it, with this many of the most likely
+                tokens before and after; 0 tells nothing and costs nothing.
 
         Raises:
             SettingError: a row has not one strength per controller, or is too long.
@@ -150,13 +164,16 @@ class ControlledModel:
         """
         start = time.perf_counter()
         progress = [_Progress() for _ in rows]
-        for _ in self._decode(rows, sampling, progress):
+        for going in self._decode(rows, sampling, progress, top):
+            told = [each.details[-1] if row in going else None for row, each in enumerate(progress)
+                    ] if top else []  # fmt: skip
             yield Chunk(
                 [self._shown(split_incomplete(each.data)[0].encode()) for each in progress],
                 [len(each.token_ids) for each in progress],
                 [each.finished for each in progress],
                 time.perf_counter() - start,
                 [each.is_windowed for each in progress],
+                told,
             )
 
     def score(
@@ -208,8 +225,9 @@ class ControlledModel:
         return text.removeprefix(response_prefix(self.prompt_format))
 
     def _decode(
-        self, rows: Sequence[Row], sampling: Sampling, progress: list[_Progress]
-    ) -> Iterator[None]:
+        self, rows: Sequence[Row], sampling: Sampling, progress: list[_Progress], top: int
+    ) -> Iterator[list[int]]:
+        """Go on token by token; yield the rows that did."""
         if not rows:
             return
         decoder = self.decoder(rows)
@@ -218,13 +236,20 @@ class ControlledModel:
         vocabulary = self.target.vocabulary
         for _ in range(sampling.max_new_tokens):
             active = [row for row, each in enumerate(progress) if not each.finished]
-            chosen = sampler.choose(decoder.scores(active))
+            step = decoder.step(active)
+            if top:
+                chosen, alone = sampler.choose(step.scores, step.base)
+                details = token_details(step, chosen, alone, top, vocabulary)
+            else:
+                (chosen,) = sampler.choose(step.scores)
             for row in active:
                 progress[row].token_ids.append(chosen[row])
                 progress[row].finished = chosen[row] in vocabulary.eos_ids
                 progress[row].data += vocabulary.spell([chosen[row]])
                 progress[row].is_windowed = decoder.is_windowed(row)
-            yield
+                if top:
+                    progress[row].details.append(details[row])
+            yield active
             active = [row for row in active if not progress[row].finished]
             if not active:
                 return

@@ -1,5 +1,6 @@
 """Names, defaults and ranges of everything a person can set."""
 
+from cmc.settings.benchmarks import AlpacaRequest, JudgeSettings, TofuRequest
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
 from cmc.settings.generation import CoverSettings, GenerationRequest, Sampling
@@ -30,10 +31,13 @@ __all__ = [
     "STARTER_TARGET",
     "STRENGTH_RANGE",
     "TRANSFERS",
+    "AlpacaRequest",
     "CoverSettings",
     "GenerationRequest",
+    "JudgeSettings",
     "MapRequest",
     "Sampling",
+    "TofuRequest",
     "TrainSettings",
     "TransferRequest",
     "as_plain",
