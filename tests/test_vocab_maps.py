@@ -191,7 +191,9 @@ def test_the_published_map_is_read_in_both_of_its_formats():
     )
     assert by_id.parity
     assert diff_maps(by_id, own).same
-    assert diff_maps(by_token, own).same
+    # One controller token that is named does not exist: the accident of the published script.
+    assert [target.tokens[each] for each in diff_maps(own, by_token).lost] == ["<?>"]
+    assert len(diff_maps(own, by_token).changed) == 0
     # The published script mapped one ordinary token by accident; by default it is not.
     assert not diff_maps(own, build_map(controller, target)).same
 
@@ -251,9 +253,8 @@ def test_the_command_line_measures_and_follows_a_kept_map(tmp_path, monkeypatch,
     names = ["--controller", str(controller), "--target", str(target)]
     assert main(["map", *names, "--saved", "mine@1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ids"]["chosen"] == 1
-    assert (
-        main(["generate", *names, "--map", "mine@1", "--max-new-tokens", "4", "Hi", "--json"]) == 0
-    )
+    follow = ["generate", *names, "--max-new-tokens", "4", "Hi", "--json", "--map"]
+    assert main([*follow, "mine@1"]) == 0
     assert json.loads(capsys.readouterr().out)["transfers"] == ["pm-mined"]
-    assert main(["generate", *names, "--map", "mine@9", "Hi"]) == 1
+    assert main([*follow, "mine@9"]) == 1
     assert 'no version or label "9"' in capsys.readouterr().err
