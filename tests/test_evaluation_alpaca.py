@@ -10,7 +10,7 @@ import pytest
 from cmc.__main__ import main
 from cmc.errors import DataError
 from cmc.evaluation.alpaca import read_annotations, report_annotations
-from cmc.evaluation.alpaca.preferences import standard_error, summarise, win_rate
+from cmc.evaluation.preferences import standard_error, summarise, win_rate
 from tests.conftest import shared
 
 VERDICTS = "alpaca_7b_annotations_alpaca_eval_gpt4.json"

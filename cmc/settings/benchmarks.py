@@ -75,7 +75,7 @@ class JudgeSettings:
         checked_choice("judge", self.judge, JUDGES)
         ranges = {"timeout": (0.01, 3600), "attempts": (1, 100), "longest_wait": (0, 3600)}
         check_numbers(self, ranges | {"seed": (0, 2**63)})
-        if not self.endpoint.startswith(("https://", "http://")) or "@" in self.endpoint:
+        if not self.endpoint.startswith(("https://", "http://")) or {*"@?#"} & {*self.endpoint}:
             raise SettingError(
                 "the endpoint is no address that starts with http:// or https://, without a key",
                 hint="Give it as in https://api.openai.com/v1, and the key in a variable.",

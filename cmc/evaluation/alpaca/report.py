@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cmc.evaluation.alpaca.preferences import length_controlled, summarise
+from cmc.evaluation.preferences import length_controlled, summarise
 from cmc.evaluation.scores import bootstrap_interval
 from cmc.evaluation.texts import distinct_n, is_refusal
 
