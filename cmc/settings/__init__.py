@@ -8,7 +8,7 @@ from cmc.settings.benchmarks import (
 )
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
-from cmc.settings.generation import CoverSettings, GenerationRequest, Sampling
+from cmc.settings.generation import CompareRequest, CoverSettings, GenerationRequest, Sampling
 from cmc.settings.limits import (
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
@@ -37,6 +37,7 @@ __all__ = [
     "STRENGTH_RANGE",
     "TRANSFERS",
     "AlpacaRequest",
+    "CompareRequest",
     "CoverSettings",
     "GenerationRequest",
     "JudgeSettings",

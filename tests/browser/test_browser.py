@@ -56,7 +56,6 @@ def open_tab(page, address: str, tab: str, **query: str) -> None:
 
 def generated(page) -> str:
     """Wait until a generation is complete and return the controlled text."""
-    expect(page.locator("#provenance a")).to_be_visible(timeout=ANSWER_MS)
     expect(page.locator("#identity")).to_contain_text(
         re.compile("identical|same as|agree|differ"), timeout=ANSWER_MS
     )
@@ -69,62 +68,6 @@ def test_generate_answers_at_first_sight(page, address):
     assert generated(page)
     expect(page.locator("#base-speed")).to_contain_text("tokens/s")
     expect(page.locator("#controlled-speed")).to_contain_text("tokens/s")
-
-
-def test_the_slider_works_by_keyboard_and_strength_zero_is_the_base(page, address):
-    open_tab(page, address, "generate", strength="1")
-    page.click("#generate")
-    trained = generated(page)
-    slider = page.locator("#strength-slider input[type=range]")
-    slider.focus()
-    slider.press("Home")
-    expect(page.locator("#strength input")).to_have_value("-1")
-    expect(page.locator("#provenance")).to_contain_text("at -1", timeout=ANSWER_MS)
-    assert generated(page) != trained
-    for _ in range(20):
-        slider.press("ArrowRight")
-    expect(page.locator("#identity")).to_contain_text(
-        "strength 0: identical to the base ✓", timeout=ANSWER_MS
-    )
-    base = page.locator("#base-text textarea").input_value()
-    assert page.locator("#controlled-text textarea").input_value() == base
-
-
-def test_stop_keeps_the_text(page, address):
-    open_tab(page, address, "generate", strength="0", prompt="Tell+me+a+story.")
-    page.click("#details button")
-    page.locator("#tokens input[type=number]").fill("200")
-    page.locator("#tokens input[type=number]").blur()
-    page.locator("#temperature input[type=number]").fill("2")
-    page.locator("#temperature input[type=number]").blur()
-    page.click("#generate")
-    text = page.locator("#base-text textarea")
-    expect(text).to_have_value(re.compile(r"\S"), timeout=ANSWER_MS)
-    page.click("#generate-stop")
-    page.wait_for_timeout(700)
-    kept = text.input_value()
-    assert kept
-    page.wait_for_timeout(700)
-    assert text.input_value() == kept
-
-
-def test_bad_input_is_a_toast_and_nothing_is_lost(page, address):
-    open_tab(page, address, "generate")
-    page.fill("#prompt textarea", "What is this?")
-    page.fill("#strength input", "99")
-    page.click("#generate")
-    toast = page.get_by_test_id("toast-body")
-    expect(toast).to_contain_text("Give a number from -10 to 10.")
-    assert "Traceback" not in toast.inner_text()
-    expect(page.locator("#identity")).not_to_contain_text("Waiting")
-    expect(page.locator("#prompt textarea")).to_have_value("What is this?")
-
-
-def test_a_link_restores_prompt_and_strength(page, address):
-    open_tab(page, address, "generate", strength="-0.5", prompt="Who+is+there%3F")
-    expect(page.locator("#prompt textarea")).to_have_value("Who is there?")
-    expect(page.locator("#strength input")).to_have_value("-0.5")
-    expect(page.locator("#strength-slider input[type=range]")).to_have_value("-0.5")
 
 
 def test_train_runs_on_through_a_reload_for_every_visitor(browser, page, address):
