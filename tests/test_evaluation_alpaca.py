@@ -32,6 +32,10 @@ def test_published_win_rates_come_out_to_the_last_digit(file, rate, error, capsy
     assert report["length_controlled_win_rate"] is None
     assert "alpaca_eval" in report["length_controlled_reason"]
     assert int(report["avg_length"]) == 396  # as the leaderboard prints it
+    subsets = report["subsets"].values()
+    assert sum(each["n_total"] for each in subsets) == 805
+    whole = sum(each["win_rate"] * each["n_total"] for each in subsets) / 805
+    assert whole == pytest.approx(rate)
 
 
 def test_the_reference_wins_what_the_model_loses():

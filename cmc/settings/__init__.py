@@ -1,6 +1,11 @@
 """Names, defaults and ranges of everything a person can set."""
 
-from cmc.settings.benchmarks import AlpacaRequest, JudgeSettings, TofuRequest
+from cmc.settings.benchmarks import (
+    AlpacaRequest,
+    JudgeSettings,
+    LabTableRequest,
+    TofuRequest,
+)
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
 from cmc.settings.generation import CompareRequest, CoverSettings, GenerationRequest, Sampling
@@ -36,6 +41,7 @@ __all__ = [
     "CoverSettings",
     "GenerationRequest",
     "JudgeSettings",
+    "LabTableRequest",
     "MapRequest",
     "Sampling",
     "TofuRequest",
