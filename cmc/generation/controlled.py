@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from cmc.controller import Controller
 from cmc.data import format_prompt, response_prefix
@@ -72,9 +73,13 @@ class ControlledModel:
         transfer: `auto` takes `same` for equal vocabularies and `cover` for others.
         cover: how many candidates `cover` scores.
         rails: limits of control, all off by default.
+        maps: per controller a vocab map to follow instead of building one, or None; fewer than
+            there are controllers leave the rest without.
 
     Raises:
-        VocabMismatch: `same` was asked for between different vocabularies.
+        VocabMismatch: `same` was asked for between different vocabularies, or a map was built
+            for others.
+        SettingError: a map was given and the transfer follows none.
 
     Example:
         >>> from cmc import ControlledModel, load_controller, load_language_model  # doctest: +SKIP
@@ -93,14 +98,21 @@ class ControlledModel:
         transfer: str = "auto",
         cover: CoverSettings | None = None,
         rails: Rails | None = None,
+        maps: Sequence[VocabMap | None] = (),
     ) -> None:
         self.target = target
         self.controllers = list(controllers)
         self.cover = cover or CoverSettings()
         self.rails = rails or Rails()
+        if len(maps) > len(self.controllers):
+            raise SettingError(
+                f"{len(maps)} maps for {len(self.controllers)} controllers",
+                hint="Give at most one map per controller.",
+            )
         # Per controller a map, or for `cover` how its tokens spell the target's.
         self._carriers: list[VocabMap | Spelling] = [
-            carrier(each, target, transfer) for each in self.controllers
+            carrier(each, target, transfer, vocab_map)
+            for each, vocab_map in zip_longest(self.controllers, maps)
         ]
 
     @property
@@ -244,13 +256,25 @@ class ControlledModel:
             decoder.push(chosen, active)
 
 
-def carrier(controller: Controller, target: LanguageModel, transfer: str) -> VocabMap | Spelling:
+def carrier(
+    controller: Controller, target: LanguageModel, transfer: str, vocab_map: VocabMap | None = None
+) -> VocabMap | Spelling:
     """Return what carries a shift between two vocabularies.
 
     Raises:
-        VocabMismatch: `same` was asked for between different vocabularies.
+        VocabMismatch: `same` was asked for between different vocabularies, or the map was built
+            for others.
+        SettingError: a map was given and the transfer follows none.
     """
     mine, theirs = controller.vocabulary, target.vocabulary
+    if vocab_map is not None:
+        if transfer not in ("auto", vocab_map.transfer) or vocab_map.transfer == "cover":
+            raise SettingError(
+                f"the transfer {transfer} does not follow this map, made for {vocab_map.transfer}",
+                hint="Choose the transfer pm-mined and a map made for it, or give no map.",
+            )
+        vocab_map.check_pair(mine.fingerprint, theirs.fingerprint)
+        return vocab_map
     transfer = resolve_transfer(mine, theirs, transfer)
     return (
         Spelling(mine, theirs) if transfer == "cover" else build_map(mine, theirs).named(transfer)

@@ -42,6 +42,8 @@ def _generate(page: Page) -> None:
         page.click("#generate")
         expect(page.locator("#identity")).to_contain_text(re.compile("differ|agree|same"))
         page.wait_for_timeout(4000)
+    page.locator("#heat button").first.click()
+    expect(page.locator("#top tr")).to_have_count(11)
 
 
 def _train(page: Page) -> None:
