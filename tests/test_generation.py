@@ -31,7 +31,7 @@ def controlled(family: str, transfer: str = "auto", **options) -> ControlledMode
 
 def controlled_scores(decoder: Decoder, logits: torch.Tensor) -> torch.Tensor:
     """Return what the first controller adds to the first row."""
-    control = decoder._mix.controls[0]
+    control = decoder.mix.controls[0]
     return control.control(logits, [0], control.propose(logits, [0], None))
 
 
@@ -103,7 +103,7 @@ def test_a_constant_on_the_delta_changes_nothing(transfer):
     family = "sentencepiece" if transfer == "same" else "byte-level"
     decoder = controlled(family, transfer).decoder([Row(PROMPT, (1.3,))])
     moved = controlled(family, transfer).decoder([Row(PROMPT, (1.3,))])
-    reader = moved._mix.controls[0].reader
+    reader = moved.mix.controls[0].reader
     forward = reader._networks[0].forward
     reader._networks[0].forward = lambda *each: forward(*each) + 9.0
     for token in (5, 40, 60):

@@ -11,6 +11,7 @@ from cmc.errors import SettingError
 from cmc.generation.decoder import Decoder, Row
 from cmc.generation.details import TokenDetail, token_details
 from cmc.generation.mix import Steering
+from cmc.generation.processor import ControlProcessor
 from cmc.generation.sampling import Sampler
 from cmc.generation.scoring import text_logprobs
 from cmc.generation.spelling import Spelling
@@ -129,6 +130,34 @@ class ControlledModel:
     def prompt(self, instruction: str, more: str = "") -> str:
         """Return the text both sides read for an instruction."""
         return format_prompt(self.prompt_format, instruction, more)
+
+    def row(self, instruction: str, strengths: Sequence[float], more: str = "") -> Row:
+        """Return a row for an instruction: each side reads it as it was trained.
+
+        The controllers read their own format; a target with a chat template reads that, any other
+        the controllers' format.
+        """
+        prompt, vocabulary = self.prompt(instruction, more), self.target.vocabulary
+        if not vocabulary.tokenizer.chat_template:
+            return Row(prompt, tuple(strengths))
+        asked = format_prompt("plain", instruction, more)
+        text = vocabulary.tokenizer.apply_chat_template(
+            [{"role": "user", "content": asked}], tokenize=False, add_generation_prompt=True
+        )
+        ids = vocabulary.tokenizer(text, add_special_tokens=False).input_ids
+        begun = response_prefix(self.prompt_format).encode()
+        return Row(prompt, tuple(strengths), tuple(ids), begun)
+
+    def processor(self, rows: Sequence[Row]) -> ControlProcessor:
+        """Return what to give to transformers' `generate` as a `logits_processor`, once.
+
+        Example:
+            >>> ids = model.target.tokenizer(prompt, return_tensors="pt")  # doctest: +SKIP
+            >>> model.target.model.generate(  # doctest: +SKIP
+            ...     **ids, logits_processor=[model.processor([Row(prompt, (1.0,))])])
+        """
+        eos_ids = self.target.vocabulary.eos_ids
+        return ControlProcessor(self.decoder(rows).mix, len(rows), eos_ids)
 
     def generate(
         self, rows: Sequence[Row], sampling: Sampling, *, top: int = 0

@@ -12,20 +12,41 @@ from cmc.errors import ControlError, SettingError
 from cmc.generation.details import Step
 from cmc.generation.mix import Control, Mix, Steering, control_of, uses_prior
 from cmc.generation.reader import Reader
+from cmc.generation.spelling import Spelling
 from cmc.models import LanguageModel
 from cmc.settings import Rails
+from cmc.vocab import Vocabulary
 
 
 @dataclass(frozen=True)
 class Row:
-    """One text to go on with: a formatted prompt and one strength per controller."""
+    """One text to go on with: a formatted prompt and one strength per controller.
+
+    Attributes:
+        prompt: what the controllers read, and the target unless it has its own.
+        strengths: one per controller.
+        target_ids: what the target reads instead, such as its own chat template.
+        begun: what the controllers read behind the prompt, before the target's first token.
+    """
 
     prompt: str
     strengths: tuple[float, ...]
+    target_ids: tuple[int, ...] | None = None
+    begun: bytes = b""
+
+    def ids(self, vocabulary: Vocabulary) -> list[int]:
+        """Return what the target reads, never nothing."""
+        ids = list(self.target_ids or vocabulary.encode_prompt(self.prompt))
+        # A model needs something to go on from; the end of another text is the nearest to nothing.
+        return ids or [vocabulary.eos_id]
 
 
 class Decoder:
-    """One batch in progress: the target's cache and the controllers' texts."""
+    """One batch in progress: the target's cache and the controllers' texts.
+
+    Attributes:
+        mix: the controllers' part of it.
+    """
 
     def __init__(
         self, target: LanguageModel, rows: Sequence[Row], steering: Sequence[Steering],
@@ -44,14 +65,12 @@ class Decoder:
                     f"{len(row.strengths)} strengths for {len(steering)} controllers",
                     hint="Give every controller one strength.",
                 )
-        self._mix = Mix(
+        self.mix = Mix(
             [self._control(number, each) for number, each in enumerate(steering)],
             [[float(each) for each in row.strengths] for row in rows],
             rails,
         )
-        ids = [self._target.vocabulary.encode_prompt(row.prompt) for row in rows]
-        # A model needs something to go on from; the end of another text is the nearest to nothing.
-        ids = [each or [self._target.vocabulary.eos_id] for each in ids]
+        ids = [row.ids(self._target.vocabulary) for row in rows]
         self._longest = max(map(len, ids))
         pad = self._target.vocabulary.pad_id
         self._input = torch.tensor([[pad] * (self._longest - len(each)) + each for each in ids])
@@ -63,6 +82,9 @@ class Decoder:
     def _control(self, number: int, steering: Steering) -> Control:
         prompts = [row.prompt for row in self._rows]
         reader = Reader(steering[0], prompts, uses_prior(steering))
+        if isinstance(steering[1], Spelling):  # maps know tokens, not what a token begins with
+            for follower, row in zip(reader.followers, self._rows, strict=True):
+                follower.push_bytes(row.begun)
         strengths = [float(row.strengths[number]) for row in self._rows]
         return control_of(steering, self._target.vocabulary, reader, strengths)
 
@@ -78,7 +100,7 @@ class Decoder:
 
     def is_windowed(self, row: int) -> bool:
         """Say whether a controller saw only the end of a row's text."""
-        return self._mix.is_windowed(row)
+        return self.mix.is_windowed(row)
 
     def scores(self, active: Sequence[int], forced: Sequence[int] | None = None) -> Tensor:
         """Return `(batch, vocab)` float32 controlled scores of the next token."""
@@ -92,7 +114,7 @@ class Decoder:
             active: rows that go on; the others are not controlled.
             forced: per row a target id that `cover` must score.
         """
-        return self._mix.step(self._target_logits(), active, forced)
+        return self.mix.step(self._target_logits(), active, forced)
 
     def _target_logits(self) -> Tensor:
         device = self._target.device
@@ -108,7 +130,7 @@ class Decoder:
         """Go on by one token per row; rows that have ended go on with anything."""
         self._input = torch.tensor(chosen)[:, None]
         self._mask = torch.cat([self._mask, torch.ones(len(chosen), 1, dtype=torch.long)], 1)
-        self._mix.push({row: chosen[row] for row in active})
+        self.mix.push({row: chosen[row] for row in active})
 
 
 def read(target: LanguageModel, **inputs: Any) -> Tensor:

@@ -69,10 +69,6 @@ class Reader:
             for index in wanted[row]:
                 self._known[row][kept + index] = next(scores)
 
-    def forget(self) -> None:
-        """Let go of what was read; it is read again where it is needed."""
-        self._known = [{} for _ in self._known]
-
     def chain(self, row: int) -> list[int]:
         """Return committed and pending tokens of a row."""
         follower = self.followers[row]
@@ -120,7 +116,7 @@ class TextReader:
 
     Attributes:
         controller: whose networks they are.
-        followers: one per beginning of the text, the shortest first.
+        followers: one per beginning of the part that is turned to, the shortest first.
         computed: number of tokens the delta has read, for measuring.
     """
 
@@ -128,13 +124,18 @@ class TextReader:
         self, controller: Controller, followers: Sequence[Follower], use_prior: bool
     ) -> None:
         self.controller = controller
-        self.followers = list(followers)
+        self._all = self.followers = list(followers)
         self.computed = 0
         self._use_prior = use_prior
         self._tree = Tree()
         index: dict[tuple[int, int], int] = {}
-        self._paths = [self._plant(self.chain(row), index) for row in range(len(followers))]
+        self._all_paths = [self._plant(self.chain(row), index) for row in range(len(followers))]
+        self._paths = self._all_paths
         self._known: dict[int, Scores] = {}
+
+    def turn_to(self, start: int, stop: int) -> None:
+        """Let row 0 be the beginning number `start`."""
+        self.followers, self._paths = self._all[start:stop], self._all_paths[start:stop]
 
     def _plant(self, chain: Sequence[int], index: dict[tuple[int, int], int]) -> list[int]:
         path, parent = [], -1
@@ -147,15 +148,14 @@ class TextReader:
         return path
 
     def advance(self, rows: Sequence[int]) -> None:
-        """Read what these beginnings need and is not known."""
-        needed = {node for row in rows for node in self._paths[row][self.root(row) :]}
-        missing = sorted(needed - set(self._known))
-        if missing:
-            self._known |= dict(zip(missing, self._forward(self._tree, missing), strict=True))
-
-    def forget(self) -> None:
-        """Let go of what was read."""
-        self._known.clear()
+        """Read all there is, the first time."""
+        del rows
+        if self._known:
+            return
+        roots = [len(each.ids) - 1 for each in self._all]
+        needed = {n for at, path in zip(roots, self._all_paths, strict=True) for n in path[at:]}
+        wanted = sorted(needed)
+        self._known = dict(zip(wanted, self._forward(self._tree, wanted), strict=True))
 
     def chain(self, row: int) -> list[int]:
         """Return committed and pending tokens of a beginning."""

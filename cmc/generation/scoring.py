@@ -45,17 +45,17 @@ def text_logprobs(
             controls.append(control_of(each, target.vocabulary, reader, [strength] * size))
         mix = Mix(controls, [strengths] * size, rails)
         for first in range(0, size, STEPS):
-            rows = range(first, min(first + STEPS, size))
-            logprobs += _part(mix, logits, rows, ids[start : start + size])
+            part = ids[start:][first : min(first + STEPS, size)]
+            logprobs += _part(mix, logits[first : first + len(part)], part, first)
     return logprobs
 
 
-def _part(mix: Mix, logits: Tensor, rows: range, ids: Sequence[int]) -> list[float]:
-    step = mix.step(logits, rows, ids)
+def _part(mix: Mix, logits: Tensor, ids: Sequence[int], start: int) -> list[float]:
+    """Return the log-probabilities of the tokens at `(places, vocab)` logits."""
     for each in mix.controls:
-        each.reader.forget()
-    scores = torch.log_softmax(step.scores[rows.start : rows.stop], -1)
-    at = torch.tensor(ids[rows.start : rows.stop], device=scores.device)[:, None]
+        each.reader.turn_to(start, start + len(ids))
+    scores = torch.log_softmax(mix.step(logits, range(len(ids)), ids).scores, -1)
+    at = torch.tensor(ids, device=scores.device)[:, None]
     return scores.gather(1, at)[:, 0].tolist()
 
 
@@ -77,7 +77,7 @@ def _target_blocks(
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield the first place of a block and `(places, vocab)` logits in front of its tokens."""
     vocabulary = target.vocabulary
-    prompt = vocabulary.encode_prompt(row.prompt) or [vocabulary.eos_id]
+    prompt = row.ids(vocabulary)
     cache = DynamicCache(config=target.model.config)
     for start in range(0, len(ids), BLOCK):
         size = min(BLOCK, len(ids) - start)
