@@ -27,6 +27,10 @@ def add_generate(commands: Any) -> None:
     )  # fmt: skip
     generate.add_argument("--strength", action="append", help="of each controller, in their order")
     generate.add_argument("--transfer", default="auto", choices=TRANSFERS)
+    generate.add_argument(
+        "--map", action="append", default=[], metavar="FILE or NAME@VERSION",
+        help="vocab map of each controller, in their order, instead of building one",
+    )  # fmt: skip
     add_fields(generate, Sampling, CoverSettings)
 
 
@@ -39,11 +43,15 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.controller import load_controller
     from cmc.generation import ControlledModel, Row
     from cmc.models import load_language_model
-    from cmc.store import place_of
+    from cmc.store import Store, place_of
+    from cmc.store.maps import load_map
 
     controllers = [load_controller(place_of(name)) for name in request.controllers]
     target = load_language_model(request.target)
-    model = ControlledModel(target, controllers, transfer=request.transfer, cover=request.cover)
+    pairs = zip(parsed.map, controllers, strict=False)
+    maps = [load_map(name, each.vocabulary, target.vocabulary, Store()) for name, each in pairs]
+    how = {"transfer": request.transfer, "cover": request.cover, "maps": maps}
+    model = ControlledModel(target, controllers, **how)
     strengths = tuple(request.controllers.values())
     outputs = []
     for prompt in request.prompts:

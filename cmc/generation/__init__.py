@@ -2,5 +2,15 @@
 
 from cmc.generation.controlled import Chunk, ControlledModel, Generation, Score
 from cmc.generation.decoder import Decoder, Row
+from cmc.generation.details import TokenDetail, TokenOption
 
-__all__ = ["Chunk", "ControlledModel", "Decoder", "Generation", "Row", "Score"]
+__all__ = [
+    "Chunk",
+    "ControlledModel",
+    "Decoder",
+    "Generation",
+    "Row",
+    "Score",
+    "TokenDetail",
+    "TokenOption",
+]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import torch
 
@@ -10,6 +11,7 @@ from cmc.controller import Controller
 from cmc.data import format_prompt, response_prefix
 from cmc.errors import SettingError
 from cmc.generation.decoder import Decoder, Row
+from cmc.generation.details import TokenDetail, token_details
 from cmc.generation.sampling import Sampler
 from cmc.generation.spelling import Spelling
 from cmc.models import LanguageModel
@@ -27,6 +29,8 @@ class Chunk:
     finished: list[bool]
     seconds: float
     windowed: list[bool]  # rows of which a controller saw only the end
+    # Per row its newest token, None where it had ended; empty unless asked for.
+    details: list[TokenDetail | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Generation:
     finished: bool  # ended by the model, not by the limit of tokens
     strengths: tuple[float, ...]
     is_windowed: bool  # whether a controller saw only the end of the text
+    details: list[TokenDetail] = field(default_factory=list)  # one per token, if asked for
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class _Progress:
     data: bytes = b""
     finished: bool = False
     is_windowed: bool = False
+    details: list[TokenDetail] = field(default_factory=list)
 
 
 class ControlledModel:
@@ -66,9 +72,13 @@ class ControlledModel:
         controllers: any number, each with its own strength in every row.
         transfer: `auto` takes `same` for equal vocabularies and `cover` for others.
         cover: how many candidates `cover` scores.
+        maps: per controller a vocab map to follow instead of building one, or None; fewer than
+            there are controllers leave the rest without.
 
     Raises:
-        VocabMismatch: `same` was asked for between different vocabularies.
+        VocabMismatch: `same` was asked for between different vocabularies, or a map was built
+            for others.
+        SettingError: a map was given and the transfer follows none.
 
     Example:
         >>> from cmc import ControlledModel, load_controller, load_language_model  # doctest: +SKIP
@@ -86,13 +96,20 @@ class ControlledModel:
         *,
         transfer: str = "auto",
         cover: CoverSettings | None = None,
+        maps: Sequence[VocabMap | None] = (),
     ) -> None:
         self.target = target
         self.controllers = list(controllers)
         self.cover = cover or CoverSettings()
+        if len(maps) > len(self.controllers):
+            raise SettingError(
+                f"{len(maps)} maps for {len(self.controllers)} controllers",
+                hint="Give at most one map per controller.",
+            )
         # Per controller a map, or for `cover` how its tokens spell the target's.
         self._carriers: list[VocabMap | Spelling] = [
-            carrier(each, target, transfer) for each in self.controllers
+            carrier(each, target, transfer, vocab_map)
+            for each, vocab_map in zip_longest(self.controllers, maps)
         ]
 
     @property
@@ -110,10 +127,12 @@ class ControlledModel:
         """Return the text both sides read for an instruction."""
         return format_prompt(self.prompt_format, instruction, more)
 
-    def generate(self, rows: Sequence[Row], sampling: Sampling) -> list[Generation]:
+    def generate(
+        self, rows: Sequence[Row], sampling: Sampling, *, top: int = 0
+    ) -> list[Generation]:
         """Return what every row goes on with; see `stream`."""
         progress = [_Progress() for _ in rows]
-        for _ in self._decode(rows, sampling, progress):
+        for _ in self._decode(rows, sampling, progress, top):
             pass
         return [
             Generation(
@@ -122,15 +141,22 @@ class ControlledModel:
                 each.finished,
                 row.strengths,
                 each.is_windowed,
+                each.details,
             )
             for row, each in zip(rows, progress, strict=True)
         ]
 
-    def stream(self, rows: Sequence[Row], sampling: Sampling) -> Iterator[Chunk]:
+    def stream(self, rows: Sequence[Row], sampling: Sampling, *, top: int = 0) -> Iterator[Chunk]:
         """Yield all rows' texts after every token, until all have ended.
 
         Rows are one batch of the target: give a prompt twice, with strengths 0 and 1, to have
         base and controlled side by side. Closing the generator stops.
+
+        Args:
+            rows: prompts with their strengths.
+            sampling: how tokens are chosen, and how many at most.
+            top: tell of every token what control did to it, with this many of the most likely
+                tokens before and after; 0 tells nothing and costs nothing.
 
         Raises:
             SettingError: a row has not one strength per controller, or is too long.
@@ -138,13 +164,16 @@ class ControlledModel:
         """
         start = time.perf_counter()
         progress = [_Progress() for _ in rows]
-        for _ in self._decode(rows, sampling, progress):
+        for going in self._decode(rows, sampling, progress, top):
+            told = [each.details[-1] if row in going else None for row, each in enumerate(progress)
+                    ] if top else []  # fmt: skip
             yield Chunk(
                 [self._shown(split_incomplete(each.data)[0].encode()) for each in progress],
                 [len(each.token_ids) for each in progress],
                 [each.finished for each in progress],
                 time.perf_counter() - start,
                 [each.is_windowed for each in progress],
+                told,
             )
 
     def score(
@@ -196,8 +225,9 @@ class ControlledModel:
         return text.removeprefix(response_prefix(self.prompt_format))
 
     def _decode(
-        self, rows: Sequence[Row], sampling: Sampling, progress: list[_Progress]
-    ) -> Iterator[None]:
+        self, rows: Sequence[Row], sampling: Sampling, progress: list[_Progress], top: int
+    ) -> Iterator[list[int]]:
+        """Go on token by token; yield the rows that did."""
         if not rows:
             return
         decoder = self.decoder(rows)
@@ -206,26 +236,45 @@ class ControlledModel:
         vocabulary = self.target.vocabulary
         for _ in range(sampling.max_new_tokens):
             active = [row for row, each in enumerate(progress) if not each.finished]
-            chosen = sampler.choose(decoder.scores(active))
+            step = decoder.step(active)
+            if top:
+                chosen, alone = sampler.choose(step.scores, step.base)
+                details = token_details(step, chosen, alone, top, vocabulary)
+            else:
+                (chosen,) = sampler.choose(step.scores)
             for row in active:
                 progress[row].token_ids.append(chosen[row])
                 progress[row].finished = chosen[row] in vocabulary.eos_ids
                 progress[row].data += vocabulary.spell([chosen[row]])
                 progress[row].is_windowed = decoder.is_windowed(row)
-            yield
+                if top:
+                    progress[row].details.append(details[row])
+            yield active
             active = [row for row in active if not progress[row].finished]
             if not active:
                 return
             decoder.push(chosen, active)
 
 
-def carrier(controller: Controller, target: LanguageModel, transfer: str) -> VocabMap | Spelling:
+def carrier(
+    controller: Controller, target: LanguageModel, transfer: str, vocab_map: VocabMap | None = None
+) -> VocabMap | Spelling:
     """Return what carries a shift between two vocabularies.
 
     Raises:
-        VocabMismatch: `same` was asked for between different vocabularies.
+        VocabMismatch: `same` was asked for between different vocabularies, or the map was built
+            for others.
+        SettingError: a map was given and the transfer follows none.
     """
     mine, theirs = controller.vocabulary, target.vocabulary
+    if vocab_map is not None:
+        if transfer not in ("auto", vocab_map.transfer) or vocab_map.transfer == "cover":
+            raise SettingError(
+                f"the transfer {transfer} does not follow this map, made for {vocab_map.transfer}",
+                hint="Choose the transfer pm-mined and a map made for it, or give no map.",
+            )
+        vocab_map.check_pair(mine.fingerprint, theirs.fingerprint)
+        return vocab_map
     transfer = resolve_transfer(mine, theirs, transfer)
     return (
         Spelling(mine, theirs) if transfer == "cover" else build_map(mine, theirs).named(transfer)

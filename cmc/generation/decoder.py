@@ -11,6 +11,7 @@ from cmc.combine import centre, combine
 from cmc.controller import Controller
 from cmc.errors import ControlError, SettingError
 from cmc.generation.cover import CoverControl
+from cmc.generation.details import Step
 from cmc.generation.mapped import MappedControl
 from cmc.generation.spelling import Spelling
 from cmc.models import LanguageModel
@@ -89,34 +90,49 @@ class Decoder:
             for strength, control in zip(self._rows[row].strengths, self._controls, strict=True)
         )
 
-    @torch.inference_mode()
     def scores(self, active: Sequence[int], forced: Sequence[int] | None = None) -> Tensor:
         """Return `(batch, vocab)` float32 controlled scores of the next token."""
+        return self.step(active, forced).scores
+
+    @torch.inference_mode()
+    def step(self, active: Sequence[int], forced: Sequence[int] | None = None) -> Step:
+        """Return the scores of the next token, before and after control.
+
+        Args:
+            active: rows that go on; the others are not controlled.
+            forced: per row a target id that `cover` must score.
+        """
         logits = self._target_logits()
         # A controller is asked only where its strength is not 0: the base stays what it is.
         asked = [
-            (control, rows)
+            (number, control, rows)
             for number, control in enumerate(self._controls)
             if (rows := [row for row in active if self._rows[row].strengths[number] != 0])
         ]
         # All see the target's own scores and score each other's candidates, in whatever order.
         candidates: dict[int, list[int]] = {}
-        for control, rows in asked:
+        for _, control, rows in asked:
             for row, proposed in control.propose(logits, rows, forced).items():
                 candidates[row] = list(dict.fromkeys([*candidates.get(row, ()), *proposed]))
-        controls = [control.control(logits, rows, candidates) for control, rows in asked]
-        return combine(logits, self._recentred(logits, asked, controls))
+        controls: list[Tensor | None] = [None] * len(self._controls)
+        for number, control, rows in asked:
+            controls[number] = control.control(logits, rows, candidates)
+        return Step(logits, controls, combine(logits, self._recentred(logits, controls)))
 
-    def _recentred(
-        self, logits: Tensor, asked: Sequence[tuple[Control, list[int]]], controls: list[Tensor]
-    ) -> list[Tensor]:
+    def _recentred(self, logits: Tensor, controls: Sequence[Tensor | None]) -> list[Tensor]:
         """Centre the sum of several mapped controls: what none of them knows keeps its mass."""
-        mapped = [i for i, (control, _) in enumerate(asked) if isinstance(control, MappedControl)]
+        asked = [(i, each) for i, each in enumerate(controls) if each is not None]
+        mapped = [
+            (self._controls[i], each)
+            for i, each in asked
+            if isinstance(self._controls[i], MappedControl)
+        ]
         if len(mapped) < 2:
-            return controls
-        known = torch.stack([asked[i][0].known(logits) for i in mapped]).any(0)
-        total = centre(logits, torch.stack([controls[i] for i in mapped]).sum(0), known)
-        return [total, *(each for i, each in enumerate(controls) if i not in mapped)]
+            return [each for _, each in asked]
+        known = torch.stack([control.known(logits) for control, _ in mapped]).any(0)
+        total = centre(logits, torch.stack([each for _, each in mapped]).sum(0), known)
+        others = [each for i, each in asked if not isinstance(self._controls[i], MappedControl)]
+        return [total, *others]
 
     def _target_logits(self) -> Tensor:
         device = self._target.device

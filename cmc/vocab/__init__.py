@@ -1,5 +1,6 @@
 """Canonical bytes, roles, maps, transfer between vocabularies."""
 
+from cmc.vocab.explain import Explanation, explain_token
 from cmc.vocab.health import composition, inspected_map, map_summary
 from cmc.vocab.pm_mined import build_map
 from cmc.vocab.prefix_index import PrefixIndex
@@ -8,12 +9,14 @@ from cmc.vocab.vocab_map import Kind, VocabMap
 from cmc.vocab.vocabulary import Vocabulary
 
 __all__ = [
+    "Explanation",
     "Kind",
     "PrefixIndex",
     "VocabMap",
     "Vocabulary",
     "build_map",
     "composition",
+    "explain_token",
     "inspected_map",
     "map_summary",
     "resolve_transfer",

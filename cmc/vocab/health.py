@@ -1,22 +1,22 @@
-"""What a vocab map can carry, by number of tokens and by share of running text."""
+"""How healthy a vocab map is: what it carries, of which languages, and what to expect of it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from cmc.vocab.coverage import Coverage, cover_text
 from cmc.vocab.pm_mined import build_map
+from cmc.vocab.sample import by_script, sample_texts
 from cmc.vocab.transfer import resolve_transfer
 from cmc.vocab.vocab_map import Kind, VocabMap
 from cmc.vocab.vocabulary import Vocabulary
 
-SAMPLE_TEXT = (
-    "Where does the river go? One cold morning a young woman walked to the market with her dog, "
-    "bought bread, three apples and a red hat, and asked the baker for the way to the sea. "
-    '"Follow the road to the old bridge," he said, "and you will be there before 12:30."\n'
-)
-# Share of running text the controller's tokens meet exactly, from which each grade is given.
+# Score from which each grade is given; `python -m tests.bench health` shows what it predicts.
 GRADES = ((0.95, "A"), (0.8, "B"), (0.5, "C"), (0.0, "D"))
+LARGEST = 20  # controller tokens of which the fan-in is told
+NAMED = 4  # languages that a sentence names
 
 
 def composition(controller: Vocabulary, target: Vocabulary) -> VocabMap:
@@ -60,51 +60,119 @@ def inspected_map(
 
 
 def map_summary(
-    vocab_map: VocabMap, controller: Vocabulary, target: Vocabulary, text: str = SAMPLE_TEXT
+    vocab_map: VocabMap, controller: Vocabulary, target: Vocabulary, text: str = ""
 ) -> dict[str, Any]:
-    """Count the kinds of entries of a map.
+    """Return the health of a map: by number of tokens, by share of running text, by language.
 
     Args:
         vocab_map: built for this pair.
         controller: the vocabulary the shift is written in.
         target: the vocabulary it is carried into.
-        text: on which the shares of running text are measured.
+        text: on which mass, score and grade are measured; without one, the English sample.
 
     Returns:
-        `ids`: number of entries by kind; `mass`: share of the text's tokens by kind, no unit;
-        `grade`: A to D; `advice`: what to expect, in a sentence; `path_length`: controller
-        tokens per target token of the text.
+        `transfer`; `ids`: number of entries by kind; `mass`: share of the text's tokens by kind,
+        no unit; `score`: share of the text through which the shift arrives, and `agreement`, see
+        `coverage.Coverage`; `path_length`: controller tokens per target token of the text;
+        `grade`: A to D; `advice`: what to expect and which transfer to use, in plain sentences;
+        `languages`: a row per language of the sample (`language`, `script`, shares by kind,
+        `tokens`, `agreement`, `lost`, `score`, `path_length`, `grade`); `scripts`: the same rows
+        for the scripts of the given text, empty without one; `fan_in`, `roles`, `unused`: see
+        `fan_in`, `role_counts` and `unused_ids`.
     """
+    english, *_ = samples = sample_texts()
+    whole = cover_text(vocab_map, controller, target, text or english.text)
+    languages = [
+        {"language": each.language, "script": each.script,
+         **_graded(cover_text(vocab_map, controller, target, each.text))}
+        for each in samples
+    ]  # fmt: skip
+    measured = _graded(whole)
     counts = Counter(vocab_map.kinds.tolist())
-    used = target.encode_continuation(text.encode())
-    running = Counter(vocab_map.kinds[used].tolist())
-    ids = {kind.name.lower(): counts.get(kind, 0) for kind in Kind}
-    mass = {
-        kind.name.lower(): round(running.get(kind, 0) / len(used), 4) if used else 0.0
-        for kind in Kind
-    }
-    carried = mass["exact"] + mass["role"]
-    if vocab_map.transfer == "cover":
-        carried += mass["composed"]
-    grade = next(letter for least, letter in GRADES if carried >= least)
-    own = controller.encode_continuation(text.encode())
+    # A person's choices are told only where there are some: no map is built with them.
+    told = [kind for kind in Kind if kind != Kind.CHOSEN or counts[kind]]
     return {
-        "transfer": vocab_map.transfer, "ids": ids, "mass": mass, "grade": grade,
-        "advice": _advice(vocab_map.transfer, grade),
-        "path_length": round(len(own) / max(1, len(used)), 3),
-    }  # fmt: skip
+        "transfer": vocab_map.transfer,
+        "ids": {kind.name.lower(): counts.get(kind, 0) for kind in told},
+        "mass": {kind.name.lower(): measured[kind.name.lower()] for kind in told},
+        **{key: measured[key] for key in ("score", "agreement", "path_length", "grade")},
+        "advice": advice(vocab_map.transfer, measured["grade"], languages),
+        "languages": languages,
+        "scripts": [
+            {"script": script, **_graded(cover_text(vocab_map, controller, target, part))}
+            for script, part in by_script(text).items()
+        ],
+        "fan_in": fan_in(vocab_map),
+        "roles": role_counts(controller, target),
+        "unused": {"controller": len(unused_ids(controller)), "target": len(unused_ids(target))},
+    }
 
 
-def _advice(transfer: str, grade: str) -> str:
+def grade(score: float) -> str:
+    """Return A to D for the share of a text through which the shift arrives."""
+    return next(letter for least, letter in GRADES if score >= least)
+
+
+def fan_in(vocab_map: VocabMap) -> dict[str, Any]:
+    """Tell how many target tokens one controller token serves.
+
+    Returns:
+        `largest`: the controller tokens that serve most, as `{id, count}`, the most first;
+        `histogram`: target tokens per controller token (`1`, `2`, `3-5`, `6-20`, `21-100`,
+        `over 100`) to the number of controller tokens; `shared`: share of the mapped target
+        tokens that share their controller token, no unit.
+    """
+    mapped = vocab_map.ids[(vocab_map.ids >= 0) & (vocab_map.kinds != Kind.ROLE)]
+    served, counts = np.unique(mapped, return_counts=True)
+    order = np.lexsort((served, -counts))[:LARGEST]
+    steps = {"1": 1, "2": 2, "3-5": 5, "6-20": 20, "21-100": 100, "over 100": np.inf}
+    edges = [0, *steps.values()]
+    binned = {
+        name: int(((counts > edges[number]) & (counts <= most)).sum())
+        for number, (name, most) in enumerate(steps.items())
+    }
+    shared = int(counts[counts > 1].sum()) / max(1, len(mapped))
+    largest = [{"id": int(served[each]), "count": int(counts[each])} for each in order]
+    return {"largest": largest, "histogram": binned, "shared": round(shared, 4)}
+
+
+def role_counts(controller: Vocabulary, target: Vocabulary) -> dict[str, dict[str, int]]:
+    """Return, per role, how many ids of each side play it; 0 where the role is missing."""
+    return {
+        role: {"controller": len(controller.roles[role]), "target": len(ids)}
+        for role, ids in target.roles.items()
+    }
+
+
+def unused_ids(vocabulary: Vocabulary) -> list[int]:
+    """Return the ids that neither spell anything nor play a role."""
+    played = {each for ids in vocabulary.roles.values() for each in ids}
+    spelled = vocabulary.token_bytes
+    return [each for each, data in enumerate(spelled) if not data and each not in played]
+
+
+def advice(transfer: str, letter: str, languages: Sequence[dict[str, Any]]) -> str:
+    """Say what to expect of a map and which transfer to use."""
     if transfer == "same":
         return "Equal vocabularies: the shift arrives token by token, nothing is lost."
     if transfer == "cover":
-        if grade in "AB":
-            return "The controller can spell nearly all of this text; cover carries its shift."
-        return "Much of this text cannot be spelled by the controller; expect little control there."
-    return {
-        "A": "Nearly all text meets tokens of its own: this map carries over well.",
-        "B": "Most text meets tokens of its own: expect a weaker effect, cover keeps more of it.",
-        "C": "Much text meets only similar tokens: most of the effect is lost, use cover.",
-        "D": "Hardly any text meets tokens of its own: use cover.",
-    }[grade]
+        said = {
+            "A": "The controller can spell this text: cover carries its shift.",
+            "B": "The controller can spell most of this text: cover carries its shift there.",
+        }.get(letter, "Much of this text cannot be spelled by the controller: expect little there.")
+    else:
+        said = {
+            "A": "Both sides cut this text alike: pm-mined carries the shift over.",
+            "B": "Most of this text is cut alike: expect a weaker effect, cover keeps more of it.",
+            "C": "Much of this text is cut differently: most of the effect is lost, use cover.",
+            "D": "Most of this text is cut differently: expect no effect, use cover.",
+        }[letter]
+    weak = [each["language"] for each in languages if each["grade"] > max(letter, "B")]
+    if not weak:
+        return said
+    more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
+    return f"{said} Expect less in {', '.join(weak[:NAMED])}{more}."
+
+
+def _graded(coverage: Coverage) -> dict[str, Any]:
+    return coverage.plain() | {"grade": grade(coverage.score)}

@@ -15,6 +15,7 @@ from cmc.vocab.vocab_map import Kind, VocabMap
 from cmc.vocab.vocabulary import Vocabulary
 
 ALL_SPACES_PARITY = re.compile("^▁*$")  # `$` also matches before a trailing line end, as published
+BARE_SPACE = b" "
 ROLES_CARRIED = ("bos", "pad", "unk")
 
 
@@ -100,21 +101,26 @@ def build_map(controller: Vocabulary, target: Vocabulary, *, parity: bool = Fals
 
 def _canonical_ids(controller: Vocabulary, target: Vocabulary) -> tuple[list[int], list[Kind]]:
     nearest = _index(controller.token_bytes, controller.id_of_bytes, target.token_bytes)
-    roles = _role_ids(controller, target)
+    roles = role_ids(controller, target)
     ids, kinds = [], []
     for token_id, spelled in enumerate(target.token_bytes):
         if spelled is None:
             found = roles.get(token_id, -1)
             kind = Kind.NONE if found < 0 else Kind.ROLE
         else:
-            # Only white space may stand for white space: a space begins nearly every word.
-            found, kind = nearest.find(spelled, None if not spelled.strip(b" ") else b" ")
+            barred = None if may_stand_for(BARE_SPACE, spelled) else BARE_SPACE
+            found, kind = nearest.find(spelled, barred)
         ids.append(found)
         kinds.append(kind)
     return ids, kinds
 
 
-def _role_ids(controller: Vocabulary, target: Vocabulary) -> dict[int, int]:
+def may_stand_for(prefix: bytes, spelled: bytes) -> bool:
+    """Say whether a prefix may be chosen: a bare space begins nearly every word and means none."""
+    return prefix != BARE_SPACE or not spelled.strip(BARE_SPACE)
+
+
+def role_ids(controller: Vocabulary, target: Vocabulary) -> dict[int, int]:
     """Carry roles: every id of the target's end set means the controller's end."""
     carried: dict[int, int] = {}
     for role in ROLES_CARRIED:
