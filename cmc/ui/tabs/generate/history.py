@@ -14,6 +14,7 @@ from cmc.workspace import Workspace
 from cmc.workspace.result import result_data
 
 MOST = 30  # results; the oldest go first
+WHOLE = 5  # results that keep the likeliest tokens of every place; these take most memory
 LONGEST = 160  # characters of a text in the list
 EMPTY = "What you generate is listed here until you leave the page."
 
@@ -76,7 +77,8 @@ def wire_history(
 def remembered(history: Sequence[Result], result: Result) -> list[Result]:
     """Return the history with a result on top; the same result is not kept twice."""
     others = [each for each in history if each != result]
-    return [result, *others][:MOST]
+    kept = [result, *others][:MOST]
+    return [*kept[:WHOLE], *(_thinned(each) for each in kept[WHOLE:])]
 
 
 def history_html(history: Sequence[Result]) -> str:
@@ -84,6 +86,12 @@ def history_html(history: Sequence[Result]) -> str:
     if not history:
         return f'<p class="heat-empty">{EMPTY}</p>'
     return f'<div class="history">{"".join(map(_entry, range(len(history)), history))}</div>'
+
+
+def _thinned(result: Result) -> Result:
+    """Return a result without what stood first before and after at every token."""
+    tokens = tuple(replace(each, before=(), after=()) for each in result.shown.tokens)
+    return replace(result, shown=replace(result.shown, tokens=tokens))
 
 
 def _entry(at: int, result: Result) -> str:
