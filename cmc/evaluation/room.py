@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from cmc.errors import SettingError
 from cmc.generation import ControlledModel, Row
-from cmc.generation.controlled import Generation
+from cmc.generation.told import Generation
 from cmc.settings import Sampling
 
 LEAST_NEW_TOKENS = 8  # with less room an answer says nothing about the model

@@ -2,67 +2,23 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from cmc.controller import Controller
 from cmc.data import format_prompt, response_prefix
 from cmc.errors import SettingError
 from cmc.generation.decoder import Decoder, Row
-from cmc.generation.details import TokenDetail, token_details
+from cmc.generation.details import token_details
 from cmc.generation.mix import Steering
 from cmc.generation.processor import ControlProcessor
 from cmc.generation.sampling import Sampler
 from cmc.generation.scoring import text_logprobs
 from cmc.generation.spelling import Spelling
+from cmc.generation.told import Chunk, Generation, Progress, Score
 from cmc.models import LanguageModel
 from cmc.settings import CoverSettings, Rails, Sampling
 from cmc.vocab import VocabMap, build_map, resolve_transfer
 from cmc.vocab.canonical import split_incomplete
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """All rows' texts so far; an incomplete character is held back until it is whole."""
-
-    texts: list[str]
-    token_counts: list[int]
-    finished: list[bool]
-    seconds: float
-    windowed: list[bool]  # rows of which a controller saw only the end
-    # Per row its newest token, None where it had ended; empty unless asked for.
-    details: list[TokenDetail | None] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Generation:
-    """One finished row."""
-
-    text: str
-    token_ids: list[int]
-    finished: bool  # ended by the model, not by the limit of tokens
-    strengths: tuple[float, ...]
-    is_windowed: bool  # whether a controller saw only the end of the text
-    details: list[TokenDetail] = field(default_factory=list)  # one per token, if asked for
-
-
-@dataclass(frozen=True)
-class Score:
-    """Log-probabilities of a given response, nats per token of the target."""
-
-    token_ids: list[int]
-    logprobs: list[float]
-
-
-@dataclass
-class _Progress:
-    """What a row has said so far."""
-
-    token_ids: list[int] = field(default_factory=list)
-    data: bytes = b""
-    finished: bool = False
-    is_windowed: bool = False
-    details: list[TokenDetail] = field(default_factory=list)
 
 
 class ControlledModel:
@@ -163,7 +119,7 @@ class ControlledModel:
         self, rows: Sequence[Row], sampling: Sampling, *, top: int = 0
     ) -> list[Generation]:
         """Return what every row goes on with; see `stream`."""
-        progress = [_Progress() for _ in rows]
+        progress = [Progress() for _ in rows]
         for _ in self._decode(rows, sampling, progress, top):
             pass
         return [
@@ -195,7 +151,7 @@ class ControlledModel:
             ControlError: target or controller gave scores that are no numbers.
         """
         start = time.perf_counter()
-        progress = [_Progress() for _ in rows]
+        progress = [Progress() for _ in rows]
         for going in self._decode(rows, sampling, progress, top):
             told = [each.details[-1] if row in going else None for row, each in enumerate(progress)
                     ] if top else []  # fmt: skip
@@ -254,7 +210,7 @@ class ControlledModel:
         return text.removeprefix(response_prefix(self.prompt_format))
 
     def _decode(
-        self, rows: Sequence[Row], sampling: Sampling, progress: list[_Progress], top: int
+        self, rows: Sequence[Row], sampling: Sampling, progress: list[Progress], top: int
     ) -> Iterator[list[int]]:
         """Go on token by token; yield the rows that did."""
         if not rows:
