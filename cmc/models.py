@@ -195,6 +195,8 @@ def load_causal_lm(folder: Path, name: str, dtype: torch.dtype) -> PreTrainedMod
             dtype=dtype, output_loading_info=True,
         )  # fmt: skip
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error)
         raise ModelError(
             f"{name} cannot be read as a causal language model ({reason})",
@@ -206,6 +208,14 @@ def load_causal_lm(folder: Path, name: str, dtype: torch.dtype) -> PreTrainedMod
             hint="Copy or download the whole model again.",
         )
     return model.eval().requires_grad_(False)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the memory of the GPU or of the machine ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # The processor's allocator raises a plain RuntimeError.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def on_device(model: PreTrainedModel, name: str, device: torch.device) -> PreTrainedModel:

@@ -10,9 +10,13 @@ import pytest
 from cmc.__main__ import main
 from cmc.errors import DataError
 from cmc.evaluation.texts import is_refusal, rouge_l_recall
-from cmc.evaluation.tofu import read_log, report_log
+from cmc.evaluation.tofu import evaluate_tofu, read_log, report_log
 from cmc.evaluation.tofu.formulas import forget_quality, model_utility, truth_ratio, truth_scores
-from tests.conftest import shared
+from cmc.evaluation.tofu.measure import Asking, answer_losses
+from cmc.evaluation.tofu.questions import Question, read_questions
+from cmc.generation import ControlledModel
+from cmc.settings import CoverSettings, TofuRequest, lab_folder
+from tests.conftest import shared, tiny_controller, tiny_target, tiny_tokenizer
 
 FULL, RETAIN = "llama2_7b_full_forget10", "llama2_7b_retain90"
 
@@ -168,3 +172,115 @@ def test_tofus_own_refusals_are_seen_and_its_answers_are_none():
         for line in shared("tofu", "full.json").read_text("utf-8").splitlines()
     ]
     assert sum(map(is_refusal, answers)) / len(answers) < 0.01
+
+
+QUESTIONS = [
+    Question("Where does Anna live?", "In Trelby.", "Trelby it is.", ("Pelham it is.", "No.")),
+    Question("Who?", "Nobody knows that.", None, ("x", "a longer wrong answer", "y")),
+]
+
+
+@pytest.mark.parametrize("transfer", ["cover", "pm-mined"])
+def test_a_batch_scores_as_each_answer_alone_across_vocabularies(transfer):
+    model = ControlledModel(
+        tiny_target("byte-level"), [tiny_controller("sentencepiece")], transfer=transfer
+    )
+    one, many = (
+        list(answer_losses(model, QUESTIONS, Asking((0.7,), "qa", 8, size)))[-1][1]
+        for size in (1, 7)
+    )
+    for alone, together in zip(one, many, strict=True):
+        assert alone == pytest.approx(together, abs=2e-5)
+    # The same by the public score of one text: prompt, a space, the answer, its end.
+    prompt = model.prompt("Where does Anna live?")
+    score = model.score([prompt], [" Trelby it is."], (0.7,))[0]
+    assert one[0][1] == pytest.approx(-sum(score.logprobs) / len(score.logprobs), abs=2e-5)
+
+
+def test_strength_zero_scores_the_base():
+    target = tiny_target("byte-level")
+    asking = Asking((0.0,), "qa", 8, 4)
+    controlled = ControlledModel(target, [tiny_controller("sentencepiece")])
+    base = Asking((), "qa", 8, 4)
+    found = list(answer_losses(controlled, QUESTIONS, asking))[-1]
+    assert found == list(answer_losses(ControlledModel(target, []), QUESTIONS, base))[-1]
+
+
+def saved(folder, family: str) -> str:
+    tiny_target(family).model.save_pretrained(folder)
+    tiny_tokenizer(family).save_pretrained(folder)
+    return str(folder)
+
+
+def tofu_folder(folder, count: int = 3) -> str:
+    folder.mkdir()
+    rows = [
+        {"question": f"Who is {i}?", "answer": f"It is {i}.", "perturbed_answer": ["No.", "Yes."]}
+        for i in range(count)
+    ]
+    for name in ("forget01", "retain", "real_authors", "world_facts"):
+        extra = {"paraphrased_answer": "He."} if name in ("forget01", "retain") else {}
+        text = "\n".join(json.dumps(row | extra) for row in rows)
+        (folder / f"{name}_perturbed.json").write_text(text)
+    return str(folder)
+
+
+def test_a_model_is_measured_and_its_log_says_the_same_when_read_back(tmp_path, capsys):
+    tiny_controller("sentencepiece").save_pretrained(tmp_path / "controller")
+    arguments = (
+        "--target", saved(tmp_path / "target", "byte-level"), "--controller",
+        f"{tmp_path / 'controller'}:0.5", "--data", tofu_folder(tmp_path / "tofu"), "--forget",
+        "forget01", "--limit", "2", "--max-new-tokens", "4",
+    )  # fmt: skip
+    report = printed(capsys, *arguments, "--out", str(tmp_path / "out"))
+    assert set(report["splits"]) == {"forget", "retain", "real_authors", "world_facts"}
+    assert {found["n"] for found in report["splits"].values()} == {2}
+    assert report["forget_quality"] is None
+    assert report["provenance"]["request"]["forget"] == "forget01"
+    assert json.loads((tmp_path / "out" / "report.json").read_text("utf-8")) == report
+    again = printed(capsys, "--log", str(tmp_path / "out"), "--retain-log", str(tmp_path / "out"))
+    assert again["splits"] == report["splits"]
+    assert (again["model_utility"], again["forget_quality"]) == (report["model_utility"], 1.0)
+    summary = json.loads((tmp_path / "out" / "TOFU_SUMMARY.json").read_text("utf-8"))
+    assert summary["model_utility"] == report["model_utility"]
+    assert "forget_quality" not in summary
+
+
+def test_a_report_repeated_from_its_provenance_gives_the_same_numbers(tmp_path):
+    tiny_controller("unigram").save_pretrained(tmp_path / "controller")
+    request = TofuRequest(
+        target=saved(tmp_path / "target", "byte-level"), max_new_tokens=4, forget="forget01",
+        controllers={str(tmp_path / "controller"): 1.0}, data=tofu_folder(tmp_path / "tofu", 2),
+    )  # fmt: skip
+    first = list(evaluate_tofu(request))[-1].report
+    kept = json.loads(json.dumps(first["provenance"]["request"]))
+    kept["cover"] = CoverSettings(**kept["cover"])
+    second = list(evaluate_tofu(TofuRequest(**kept)))[-1].report
+    assert first["splits"] == second["splits"]
+    assert first["provenance"] == second["provenance"]
+
+
+def test_a_forget_set_that_is_not_there_is_said_with_those_that_are(tmp_path):
+    with pytest.raises(DataError, match="no forget99_perturbed") as caught:
+        read_questions(tofu_folder(tmp_path / "tofu"), "forget99")
+    assert "forget01_perturbed" in caught.value.hint
+
+
+@pytest.mark.parametrize(("forget", "n"), [("forget01", 40), ("forget05", 200), ("forget10", 400)])
+def test_the_published_files_hold_what_tofu_says(forget, n):
+    splits = read_questions(str(shared("tofu")), forget)
+    sizes = {split: len(questions) for split, questions in splits.items()}
+    assert sizes == {"forget": n, "retain": 400, "real_authors": 100, "world_facts": 117}
+    assert {len(each.wrong) for each in splits["forget"]} == {5}
+    assert {len(each.wrong) for each in splits["world_facts"]} == {3}
+
+
+@pytest.mark.skipif(not (lab_folder() / "lab.json").is_file(), reason="there is no starter lab")
+def test_the_labs_wrong_answers_differ_from_the_right_one_in_one_value_only():
+    splits = read_questions("lab", "")
+    sizes = {split: len(questions) for split, questions in splits.items()}
+    assert sizes == {"forget": 20, "retain": 40, "real_authors": 20, "world_facts": 480}
+    for question in (*splits["forget"], *splits["real_authors"][:5], *splits["world_facts"][:5]):
+        right = (question.paraphrase or question.answer).split()
+        for wrong in question.wrong:
+            assert sum(a != b for a, b in zip(right, wrong.split(), strict=True)) == 1

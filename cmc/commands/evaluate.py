@@ -8,6 +8,7 @@ from typing import Any
 
 from cmc.arguments import add_fields, filled_request, make_room
 from cmc.commands.evaluate_alpaca import add_alpaca
+from cmc.commands.evaluate_lab import add_lab_table
 from cmc.commands.evaluate_tofu import add_tofu
 from cmc.commands.options import add_command, tell
 from cmc.settings import CoverSettings, TransferRequest
@@ -23,6 +24,7 @@ def add_evaluate(commands: Any) -> None:
     transfer.add_argument("--out", default="", help="also write the report to this file")
     add_tofu(evaluate)
     add_alpaca(evaluate)
+    add_lab_table(evaluate)
 
 
 def _transfer(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -35,15 +35,18 @@ class Sampler:
         if sampling.min_p > 0:
             self._warpers.append(MinPLogitsWarper(sampling.min_p))
 
-    def choose(self, scores: Tensor) -> list[int]:
-        """Return one id per row of `(batch, vocab)` scores."""
+    def choose(self, *scores: Tensor) -> list[list[int]]:
+        """Return one id per row of each `(batch, vocab)` scores, all from the same draw."""
         if self._is_greedy:
-            return scores.argmax(-1).tolist()
-        warped = self._warpers(torch.empty(len(scores), 0, dtype=torch.long), scores)
-        cumulated = torch.softmax(warped.double(), -1).cumsum(-1).cpu()
+            return [each.argmax(-1).tolist() for each in scores]
         drawn = torch.tensor(
             [torch.rand((), generator=each, dtype=torch.float64) for each in self._generators]
         )
+        return [self._drawn(each, drawn) for each in scores]
+
+    def _drawn(self, scores: Tensor, drawn: Tensor) -> list[int]:
+        warped = self._warpers(torch.empty(len(scores), 0, dtype=torch.long), scores)
+        cumulated = torch.softmax(warped.double(), -1).cumsum(-1).cpu()
         # The first token whose cumulated probability exceeds the draw, never one of probability 0.
         reached = cumulated > (drawn * cumulated[:, -1])[:, None]
         return reached.int().argmax(-1).tolist()

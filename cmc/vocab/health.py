@@ -91,10 +91,12 @@ def map_summary(
     ]  # fmt: skip
     measured = _graded(whole)
     counts = Counter(vocab_map.kinds.tolist())
+    # A person's choices are told only where there are some: no map is built with them.
+    told = [kind for kind in Kind if kind != Kind.CHOSEN or counts[kind]]
     return {
         "transfer": vocab_map.transfer,
-        "ids": {kind.name.lower(): counts.get(kind, 0) for kind in Kind},
-        "mass": {kind.name.lower(): measured[kind.name.lower()] for kind in Kind},
+        "ids": {kind.name.lower(): counts.get(kind, 0) for kind in told},
+        "mass": {kind.name.lower(): measured[kind.name.lower()] for kind in told},
         **{key: measured[key] for key in ("score", "agreement", "path_length", "grade")},
         "advice": advice(vocab_map.transfer, measured["grade"], languages),
         "languages": languages,

@@ -112,8 +112,7 @@ def _exact(
     records: list[Record],
 ) -> float:  # fmt: skip
     """Return the share of questions answered exactly; a built map takes the place of the own."""
-    model = ControlledModel(target, controllers, transfer="pm-mined" if controllers else "auto")
-    if built is not None:
-        model._carriers = [built]
+    how = {"transfer": "pm-mined", "maps": (built,)} if controllers else {}
+    model = ControlledModel(target, controllers, **how)
     answers = ask(model, records, (1.0,) * len(controllers), 60, "qa")
     return float(np.mean([each.is_exact for each in answers]))

@@ -1,4 +1,4 @@
-"""TOFU logs per item: read open-unlearning's and locuslab's, write open-unlearning's."""
+"""TOFU logs per item: read those of open-unlearning and of locuslab."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,0 +1,76 @@
+"""What a report was made from: models, controllers, maps, data, seeds, libraries."""
+
+import hashlib
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cmc.controller import Controller
+from cmc.data import Record, fingerprint_records
+from cmc.models import MODEL_FILES, LanguageModel, find_folder
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "numpy")
+_CHUNK = 1 << 20
+
+
+def provenance(request: Any, data: dict[str, Sequence[Record]], **parts: Any) -> dict[str, Any]:
+    """Return what a report needs to be believed and repeated.
+
+    Args:
+        request: what was asked for; with the kind of the report all that repeating needs.
+        data: records by the name of their source.
+        parts: `models`, `controllers` and `maps`, as the functions below describe them.
+    """
+    return {
+        "request": asdict(request),
+        "data": {name: fingerprint_records(records) for name, records in data.items()},
+        **parts,
+        "seed": 0,  # everything here is greedy; intervals that draw, draw from seed 0
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+    }
+
+
+def describe_models(models: Iterable[LanguageModel]) -> dict[str, Any]:
+    """Return revision, fingerprint of the vocabulary and hash of the weights, by name."""
+    return {
+        each.name: {
+            "revision": each.revision,
+            "vocabulary": each.vocabulary.fingerprint,
+            "weights": weights_hash(each.name, "models"),
+        }
+        for each in models
+    }
+
+
+def describe_controllers(controllers: dict[str, Controller]) -> dict[str, Any]:
+    """Return the hash of the weights and what `controller.json` says of the origin, by name."""
+    kept = ("objective", "template", "data", "parent")
+    return {
+        name: {
+            "vocabulary": each.vocabulary.fingerprint,
+            "weights": weights_hash(each.name, "controllers"),
+            **{key: each.settings.get(key) for key in kept},
+        }
+        for name, each in controllers.items()
+    }
+
+
+def weights_hash(name: str, lab_kind: str) -> str | None:
+    """Return the sha256 of all safetensors of a model; None where it is not one of a folder."""
+    if not (name.startswith("lab:") or Path(name).expanduser().is_dir()):
+        return None  # of the Hub: its revision says as much
+    folder, _ = find_folder(name, lab_kind=lab_kind, allow_patterns=MODEL_FILES)
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")):
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()
