@@ -91,7 +91,7 @@ class Controller:
             vocabulary = Vocabulary(tokenizer, eos_ids=stored_eos_ids(folder, str(name)))
             delta = load_causal_lm(folder, str(name), torch.float32)
             return cls(str(name), delta, None, vocabulary)._checked()
-        settings = default_settings() | _read_manifest(folder / MANIFEST)
+        settings = read_settings(folder)
         vocabulary = Vocabulary(tokenizer, eos_ids=settings["eos_ids"])
         delta, prior = (
             load_causal_lm(folder / part, f"{name}/{part}", torch.float32)
@@ -167,6 +167,16 @@ class Controller:
             f"- metrics: `{json.dumps(about['metrics'])}`", "",
         ]  # fmt: skip
         return "\n".join(lines)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return what `controller.json` of a folder says, and defaults for what it does not say.
+
+    Raises:
+        ModelError: the file is damaged or of another format version.
+    """
+    manifest = folder / MANIFEST
+    return default_settings() | (_read_manifest(manifest) if manifest.is_file() else {})
 
 
 def random_controller(

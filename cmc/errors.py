@@ -50,3 +50,7 @@ class RunError(CmcError, RuntimeError):
 
 class StoreError(CmcError, RuntimeError):
     """A version cannot be kept, found or trusted."""
+
+
+class JudgeError(CmcError, RuntimeError):
+    """A judge cannot be asked any longer; verdicts so far are kept."""

@@ -27,6 +27,7 @@ from transformers import (
 from cmc.errors import ModelError, TokenizerError
 from cmc.settings import lab_folder
 from cmc.vocab import Vocabulary
+from cmc.vocab.trial import try_tokenizer
 
 MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt"]
 TOKENIZER_FILES = ["tokenizer*", "*.model", "vocab*", "merges.txt", "*config.json"]
@@ -83,7 +84,7 @@ def load_language_model(name: str, *, device: torch.device | None = None) -> Lan
     model = on_device(load_causal_lm(folder, name, dtype), name, device)
     eos = model.generation_config.eos_token_id
     eos_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
-    vocabulary = Vocabulary(load_tokenizer(folder, name), eos_ids=eos_ids)
+    vocabulary = _vocabulary(folder, name, eos_ids)
     loaded = LanguageModel(name, model, vocabulary, revision)
     if vocabulary.size > loaded.rows:
         raise ModelError(
@@ -102,7 +103,13 @@ def load_vocabulary(name: str) -> Vocabulary:
         TokenizerError: the tokenizer cannot be read.
     """
     folder, _ = find_folder(name, lab_kind="controllers", allow_patterns=TOKENIZER_FILES)
-    return Vocabulary(load_tokenizer(folder, name), eos_ids=stored_eos_ids(folder, name))
+    return _vocabulary(folder, name, stored_eos_ids(folder, name))
+
+
+def _vocabulary(folder: Path, name: str, eos_ids: list[int]) -> Vocabulary:
+    tokenizer = load_tokenizer(folder, name)
+    turn_ends = tokenizer.convert_tokens_to_ids(try_tokenizer(folder, name))
+    return Vocabulary(tokenizer, eos_ids=[*eos_ids, *turn_ends])
 
 
 def find_folder(name: str, *, lab_kind: str, allow_patterns: list[str]) -> tuple[Path, str | None]:
@@ -188,6 +195,8 @@ def load_causal_lm(folder: Path, name: str, dtype: torch.dtype) -> PreTrainedMod
             dtype=dtype, output_loading_info=True,
         )  # fmt: skip
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error)
         raise ModelError(
             f"{name} cannot be read as a causal language model ({reason})",
@@ -199,6 +208,14 @@ def load_causal_lm(folder: Path, name: str, dtype: torch.dtype) -> PreTrainedMod
             hint="Copy or download the whole model again.",
         )
     return model.eval().requires_grad_(False)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the memory of the GPU or of the machine ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # The processor's allocator raises a plain RuntimeError.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def on_device(model: PreTrainedModel, name: str, device: torch.device) -> PreTrainedModel:
@@ -220,8 +237,13 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
     """Load a tokenizer exactly as its `tokenizer.json` defines it.
 
     Loading by model type may rebuild a tokenizer and drop its pre-tokenizer, so the file goes
-    first; only folders without one are converted.
+    first; only folders without one are converted. What does not come with the lab is first read
+    by a process that may break.
+
+    Raises:
+        TokenizerError: the tokenizer is damaged, hostile, or has no fast form.
     """
+    try_tokenizer(folder, name)
     try:
         if (folder / "tokenizer.json").is_file():
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmc.evaluation import Answer, TransferProgress
-from cmc.settings import STRENGTH_RANGE, lab_folder
+from cmc.settings import lab_folder
 from cmc.ui import sentences, tokens
-from cmc.ui.layout import build_app, launch_arguments, read_link
+from cmc.ui.layout import build_app, launch_arguments
 from cmc.ui.tabs.evaluate import (
     answer_table,
     progress_line,
@@ -19,11 +19,11 @@ from cmc.ui.tabs.evaluate import (
     shown_report,
     written_files,
 )
-from cmc.ui.tabs.generate import GenerateChoices
+from cmc.ui.tabs.generate.choices import GenerateChoices
 from cmc.ui.tabs.train import TrainChoices
 from cmc.workspace import SideBySide, Workspace
 
-PUBLIC = {"/generate", "/train", "/map", "/evaluate"}
+PUBLIC = {"/generate", "/compare", "/train", "/map", "/evaluate"}
 HOSTILE = '<img src=x onerror="alert(1)">'
 REPORT = {
     "template": {"name": "lab:template", "exact_match": 0.7, "low": 0.6, "high": 0.8, "n": 40},
@@ -69,7 +69,9 @@ def test_only_the_actions_of_the_app_are_public_and_each_is_described(demo):
     assert set(api) == PUBLIC
     assert all(endpoint["description"] for endpoint in api.values())
     names = [each["parameter_name"] for each in api["/generate"]["parameters"]]
-    assert names[:5] == ["prompt", "target", "controller", "transfer", "strength"]
+    assert {"prompt", "target", "controller", "strength", "second_controller", "seed"} <= set(names)
+    compared = [each["parameter_name"] for each in api["/compare"]["parameters"]]
+    assert {"prompt", "targets", "strengths", "controller", "transfer"} <= set(compared)
 
 
 def test_every_input_has_a_label(demo):
@@ -118,7 +120,8 @@ def test_strength_zero_is_shown_to_be_the_base(client):
         ({"target": "/tmp"}, "/tmp"),
         ({"max_new_tokens": 0}, "0"),
         ({"target": ""}, "No model is chosen"),
-        ({"controller": None}, "No model is chosen"),
+        ({"controller": None}, "No controller is on the desk. Add one"),
+        ({"second_controller": "lab:instruct"}, "The desk has lab:instruct twice. Remove one"),
     ],
 )
 def test_bad_input_is_one_sentence_and_no_traceback(client, wrong, sentence):
@@ -162,31 +165,6 @@ def test_the_map_shows_hostile_text_as_text(client):
     aligned = next(part for part in answer if isinstance(part, str) and "aligned" in part)
     assert "<img" not in aligned
     assert "&lt;" in aligned
-
-
-@pytest.mark.parametrize(
-    ("query", "wanted", "complaints"),
-    [
-        ({}, {}, 0),
-        ({"tab": "train", "strength": "1.25"}, {"tab": "train", "strength": 1.25}, 0),
-        ({"tab": "nowhere", "prompt": "Hi"}, {"prompt": "Hi"}, 0),
-        ({"target": "lab:byte"}, {"target": "lab:byte"}, 0),
-        ({"strength": "abc"}, {}, 1),
-        ({"strength": "nan"}, {}, 1),
-        ({"strength": str(STRENGTH_RANGE[1] + 1)}, {}, 1),
-    ],
-)  # fmt: skip
-def test_a_link_restores_what_is_valid_in_it(query, wanted, complaints):
-    found, said = read_link(query)
-    assert found == wanted
-    assert len(said) == complaints
-
-
-def test_a_request_holds_both_controllers_and_counts_the_same_one_once():
-    both = GenerateChoices(prompt="a", second_controller="lab:style", second_strength=0.5)
-    assert both.request().controllers == {"lab:instruct": 1.0, "lab:style": 0.5}
-    same = GenerateChoices(prompt="a", second_controller="lab:instruct", second_strength=0.5)
-    assert same.request().controllers == {"lab:instruct": 1.0}
 
 
 def test_size_and_upload_become_settings(tmp_path):

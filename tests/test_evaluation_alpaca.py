@@ -10,7 +10,7 @@ import pytest
 from cmc.__main__ import main
 from cmc.errors import DataError
 from cmc.evaluation.alpaca import read_annotations, report_annotations
-from cmc.evaluation.alpaca.preferences import standard_error, summarise, win_rate
+from cmc.evaluation.preferences import standard_error, summarise, win_rate
 from tests.conftest import shared
 
 VERDICTS = "alpaca_7b_annotations_alpaca_eval_gpt4.json"
@@ -32,6 +32,10 @@ def test_published_win_rates_come_out_to_the_last_digit(file, rate, error, capsy
     assert report["length_controlled_win_rate"] is None
     assert "alpaca_eval" in report["length_controlled_reason"]
     assert int(report["avg_length"]) == 396  # as the leaderboard prints it
+    subsets = report["subsets"].values()
+    assert sum(each["n_total"] for each in subsets) == 805
+    whole = sum(each["win_rate"] * each["n_total"] for each in subsets) / 805
+    assert whole == pytest.approx(rate)
 
 
 def test_the_reference_wins_what_the_model_loses():

@@ -31,7 +31,7 @@ def controlled(family: str, transfer: str = "auto", **options) -> ControlledMode
 
 def controlled_scores(decoder: Decoder, logits: torch.Tensor) -> torch.Tensor:
     """Return what the first controller adds to the first row."""
-    control = decoder._controls[0]
+    control = decoder.mix.controls[0]
     return control.control(logits, [0], control.propose(logits, [0], None))
 
 
@@ -103,7 +103,7 @@ def test_a_constant_on_the_delta_changes_nothing(transfer):
     family = "sentencepiece" if transfer == "same" else "byte-level"
     decoder = controlled(family, transfer).decoder([Row(PROMPT, (1.3,))])
     moved = controlled(family, transfer).decoder([Row(PROMPT, (1.3,))])
-    reader = moved._controls[0].reader
+    reader = moved.mix.controls[0].reader
     forward = reader._networks[0].forward
     reader._networks[0].forward = lambda *each: forward(*each) + 9.0
     for token in (5, 40, 60):
@@ -169,27 +169,37 @@ def test_padded_rows_get_nothing(transfer):
 def brute_force(pair, ids, said: bytes, more: bytes, strength: float, *, ends=False) -> tuple:
     """Return log p and log q of ways to say `said` and go on with `more`, by the formula.
 
-    Every prefix of the controller's own tokenization is read from scratch, and every token of
-    its vocabulary is tried as the last.
+    Every beginning of the text is spelled by the controller itself and read from scratch, and
+    every token of its vocabulary is tried as the last.
     """
     controller, target = pair
     vocabulary = controller.vocabulary
     text = said + more
-    path = vocabulary.encode_continuation(text)
+    own = vocabulary.encode_continuation(text)
+    paths = {tuple(own[:depth]) for depth in range(len(own))}
+    for end in range(1, len(text)):
+        part = tuple(vocabulary.encode_continuation(text[:end]))
+        paths |= {part} if vocabulary.spell(part) == text[:end] else set()
+    if ends:
+        paths = {tuple(own)}
     sums = []
     for tuned in (False, True):
-        total, walked = 0.0, 0.0
-        for depth in range(len(path) + 1):
-            context = torch.tensor([ids + path[:depth]])
+
+        def scores_behind(path, tuned=tuned):
+            context = torch.tensor([[*ids, *path]])
             scores = torch.log_softmax(controller.prior(context).logits[0, -1].double(), -1)
             if tuned:
                 delta = controller.delta(context).logits[0, -1].double()
                 scores = torch.log_softmax(scores + strength * delta, -1)
-            before = vocabulary.spell(path[:depth])
-            if before == text:
-                if ends:
-                    total = (walked + scores[vocabulary.eos_id]).exp().item()
-                break
+            return scores
+
+        total = 0.0
+        for path in paths:
+            walked = sum(scores_behind(path[:i])[token].item() for i, token in enumerate(path))
+            scores, before = scores_behind(path), vocabulary.spell(path)
+            if ends:
+                total += (walked + scores[vocabulary.eos_id]).exp().item()
+                continue
             for token, spelled in enumerate(vocabulary.token_bytes):
                 whole = before + (spelled or b"")
                 if not spelled or not whole.startswith(text):
@@ -197,7 +207,6 @@ def brute_force(pair, ids, said: bytes, more: bytes, strength: float, *, ends=Fa
                 onward = target.encode_continuation(whole[len(said) :])
                 if not more or whole == text or target.token_bytes[onward[0]] == more:
                     total += (walked + scores[token]).exp().item()
-            walked += scores[path[depth]].item()
         sums.append(torch.tensor(total, dtype=torch.float64).log())
     return tuple(sums)
 
@@ -252,6 +261,27 @@ def test_a_token_within_a_longer_one_gains_nothing_from_it():
     )  # fmt: skip
     assert first in kept
     assert target.id_of_bytes[longer] in listed - kept
+
+
+def test_a_part_of_a_word_holds_every_spelling_of_the_words_it_begins():
+    """A word need not be spelled as its beginning is: all the stems together reach it."""
+    vocabulary = tiny_vocabulary("sentencepiece")
+    spelling = Spelling(vocabulary, vocabulary)
+    words = {text for text in vocabulary.token_bytes if text and text[:1] == b" "}
+    words |= {b" ferret", b" violet", b" grandmother", " naïvely".encode()}
+    split_otherwise = 0
+    for word in words:
+        tokens = vocabulary.encode_continuation(word)
+        for end in range(1, len(word)):
+            stems = {stem.ids: stem.done for stem in spelling.stems(word[:end])}
+            ends = [len(vocabulary.spell(tokens[: i + 1])) for i in range(len(tokens))]
+            last = next(i for i, each in enumerate(ends) if each >= end)
+            # The tokens before the one that crosses the end must be one of the stems.
+            if vocabulary.encode_continuation(vocabulary.spell(tokens[:last])) == tokens[:last]:
+                assert stems[tuple(tokens[:last])] == (ends[last - 1] if last else 0)
+            own = vocabulary.encode_continuation(word[:end])
+            split_otherwise += own[:last] != tokens[:last]
+    assert split_otherwise > 0
 
 
 def all_coverings(controller, ids, text: bytes, strength: float) -> list[float]:

@@ -103,7 +103,8 @@ def test_train_beside_real_weights_lowers_the_held_out_loss(capsys, tmp_path):
         "--max-steps", "40", "--batch-size", "8", "--max-length", "160", "--hidden-size", "64",
         "--layers", "2", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "controller"),
     )  # fmt: skip
-    assert {"run", "controller", "steps", "loss_first", "loss_last", "held_out"} == keys(found)
+    wanted = {"run", "controller", "steps", "loss_first", "loss_last", "held_out", "version"}
+    assert wanted == keys(found)
     assert found["steps"] == 40
     assert found["held_out"]["controlled"] < found["held_out"]["template"] - 0.1
     controlled = [

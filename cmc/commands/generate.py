@@ -12,6 +12,7 @@ from cmc.settings import (
     TRANSFERS,
     CoverSettings,
     GenerationRequest,
+    Rails,
     Sampling,
 )
 
@@ -27,7 +28,11 @@ def add_generate(commands: Any) -> None:
     )  # fmt: skip
     generate.add_argument("--strength", action="append", help="of each controller, in their order")
     generate.add_argument("--transfer", default="auto", choices=TRANSFERS)
-    add_fields(generate, Sampling, CoverSettings)
+    generate.add_argument(
+        "--map", action="append", default=[], metavar="FILE or NAME@VERSION",
+        help="vocab map of each controller, in their order, instead of building one",
+    )  # fmt: skip
+    add_fields(generate, Sampling, CoverSettings, Rails)
 
 
 def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -35,15 +40,20 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
         GenerationRequest, parsed, prompts=tuple(parsed.prompts),
         controllers=named_strengths(parsed.controller, parsed.strength),
         sampling=filled_request(Sampling, parsed), cover=filled_request(CoverSettings, parsed),
+        rails=filled_request(Rails, parsed),
     )  # fmt: skip
     from cmc.controller import load_controller
     from cmc.generation import ControlledModel, Row
     from cmc.models import load_language_model
-    from cmc.store import place_of
+    from cmc.store import Store, place_of
+    from cmc.store.maps import load_map
 
     controllers = [load_controller(place_of(name)) for name in request.controllers]
     target = load_language_model(request.target)
-    model = ControlledModel(target, controllers, transfer=request.transfer, cover=request.cover)
+    pairs = zip(parsed.map, controllers, strict=False)
+    maps = [load_map(name, each.vocabulary, target.vocabulary, Store()) for name, each in pairs]
+    how = {name: getattr(request, name) for name in ("transfer", "cover", "rails")}
+    model = ControlledModel(target, controllers, **how, maps=maps)
     strengths = tuple(request.controllers.values())
     outputs = []
     for prompt in request.prompts:

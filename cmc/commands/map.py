@@ -19,7 +19,8 @@ def add_map(commands: Any) -> None:
 
 def _map(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.models import load_vocabulary
-    from cmc.store import place_of
+    from cmc.store import Store, place_of
+    from cmc.store.maps import load_map
     from cmc.vocab import inspected_map, map_summary
 
     request = filled_request(MapRequest, parsed)
@@ -27,7 +28,10 @@ def _map(parsed: argparse.Namespace) -> dict[str, Any]:
     controller = load_vocabulary(place_of(request.controller))
     target = load_vocabulary(request.target)
     started = time.perf_counter()
-    vocab_map = inspected_map(controller, target, request.transfer, parity=request.parity)
+    if request.saved:
+        vocab_map = load_map(request.saved, controller, target, Store())
+    else:
+        vocab_map = inspected_map(controller, target, request.transfer, parity=request.parity)
     seconds = time.perf_counter() - started
     if request.out:
         vocab_map.save(request.out)
@@ -51,6 +55,12 @@ def _show_map(result: dict[str, Any]) -> None:
         print(f"fan-in: {shared:.1f} % share a token, one serves {busiest[0]['count']:,}")
     told = ", ".join(f"{role} {n['controller']}/{n['target']}" for role, n in _roles(result))
     print(f"roles (controller/target): {told}; unused ids {_pair(result['unused'])}")
+    for side, losses in result["losses"].items():
+        if losses["lossy"]:
+            print(f"the {side} loses {' '.join(map(repr, losses['unspelled']))}")
+        if losses["rewritten"]:
+            pairs = [f"{one!r} → {other!r}" for one, other in losses["rewritten"].items()]
+            print(f"the {side}'s tokenizer rewrites {', '.join(pairs)}")
     print(f"built in {result['seconds']:.3f} s" + (f", {result['out']}" if result["out"] else ""))
 
 

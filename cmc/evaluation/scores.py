@@ -30,7 +30,7 @@ def exact_match(answer: str, expected: str) -> bool:
     return SPACES.sub(" ", answer).strip() == SPACES.sub(" ", expected).strip()
 
 
-def wilson_interval(hits: Sequence[bool]) -> Interval:
+def wilson_interval(hits: Sequence[float]) -> Interval:
     """Return the share of hits with Wilson's 95 % score interval.
 
     Source:
@@ -81,3 +81,18 @@ def bootstrap_interval(
     ]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Interval(float(statistic(*samples)), float(low), float(high), n)
+
+
+def mean_interval(values: np.ndarray) -> Interval:
+    """Return the mean of values from 0 to 1 with its 95 % interval, by bootstrap.
+
+    Where all values are equal, drawing them anew says nothing; Wilson's interval, which no values
+    between 0 and 1 with this mean can exceed in spread, stands in for it.
+
+    >>> interval = mean_interval(np.ones(20))
+    >>> interval.value, round(interval.low, 2), interval.high
+    (1.0, 0.84, 1.0)
+    """
+    if len(values) and (values == values[0]).all():
+        return wilson_interval(values.tolist())
+    return bootstrap_interval([values], np.mean)

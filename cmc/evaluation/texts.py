@@ -1,5 +1,6 @@
 """Pure scores of texts: ROUGE-L recall, token F1, distinct-n, length, refusals."""
 
+import math
 import re
 import string
 from collections import Counter
@@ -97,3 +98,30 @@ def is_refusal(text: str) -> bool:
     """
     first = SENTENCE.match(text.strip().replace("’", "'"))[0]
     return bool(ONESELF.search(first) and DECLINING.search(first))
+
+
+def distinct_interval(texts: Sequence[str], n: int = 2) -> tuple[float, float]:
+    """Return the 95 % interval of `distinct_n` by leaving out each text once, 0 to 1.
+
+    Drawing texts anew would repeat some and so lower what is measured; the jackknife does not.
+
+    Source:
+        Efron and Stein, The jackknife estimate of variance, Ann. Statist. 9 (1981).
+    """
+    grams = [
+        Counter(tuple(words[start : start + n]) for start in range(len(words) - n + 1))
+        for words in (text.split() for text in texts)
+    ]
+    in_texts = Counter(gram for each in grams for gram in each)
+    total, distinct = sum(each.total() for each in grams), len(in_texts)
+    rest = [total - each.total() for each in grams]
+    if len(texts) < 2 or not all(rest):
+        return 0.0, 1.0
+    without = [
+        (distinct - sum(in_texts[gram] == 1 for gram in each)) / left
+        for each, left in zip(grams, rest, strict=True)
+    ]
+    mean, whole = sum(without) / len(without), distinct / total
+    variance = sum((each - mean) ** 2 for each in without) * (len(without) - 1) / len(without)
+    half = 1.959963984540054 * math.sqrt(variance)
+    return max(0.0, whole - half), min(1.0, whole + half)

@@ -2,65 +2,23 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-
-import torch
+from itertools import zip_longest
 
 from cmc.controller import Controller
 from cmc.data import format_prompt, response_prefix
 from cmc.errors import SettingError
 from cmc.generation.decoder import Decoder, Row
-from cmc.generation.details import TokenDetail, token_details
+from cmc.generation.details import token_details
+from cmc.generation.mix import Steering
+from cmc.generation.processor import ControlProcessor
 from cmc.generation.sampling import Sampler
+from cmc.generation.scoring import text_logprobs
 from cmc.generation.spelling import Spelling
+from cmc.generation.told import Chunk, Generation, Progress, Score
 from cmc.models import LanguageModel
-from cmc.settings import CoverSettings, Sampling
+from cmc.settings import CoverSettings, Rails, Sampling
 from cmc.vocab import VocabMap, build_map, resolve_transfer
 from cmc.vocab.canonical import split_incomplete
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """All rows' texts so far; an incomplete character is held back until it is whole."""
-
-    texts: list[str]
-    token_counts: list[int]
-    finished: list[bool]
-    seconds: float
-    windowed: list[bool]  # rows of which a controller saw only the end
-    # Per row its newest token, None where it had ended; empty unless asked for.
-    details: list[TokenDetail | None] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Generation:
-    """One finished row."""
-
-    text: str
-    token_ids: list[int]
-    finished: bool  # ended by the model, not by the limit of tokens
-    strengths: tuple[float, ...]
-    is_windowed: bool  # whether a controller saw only the end of the text
-    details: list[TokenDetail] = field(default_factory=list)  # one per token, if asked for
-
-
-@dataclass(frozen=True)
-class Score:
-    """Log-probabilities of a given response, nats per token of the target."""
-
-    token_ids: list[int]
-    logprobs: list[float]
-
-
-@dataclass
-class _Progress:
-    """What a row has said so far."""
-
-    token_ids: list[int] = field(default_factory=list)
-    data: bytes = b""
-    finished: bool = False
-    is_windowed: bool = False
-    details: list[TokenDetail] = field(default_factory=list)
 
 
 class ControlledModel:
@@ -71,9 +29,14 @@ class ControlledModel:
         controllers: any number, each with its own strength in every row.
         transfer: `auto` takes `same` for equal vocabularies and `cover` for others.
         cover: how many candidates `cover` scores.
+        rails: limits of control, all off by default.
+        maps: per controller a vocab map to follow instead of building one, or None; fewer than
+            there are controllers leave the rest without.
 
     Raises:
-        VocabMismatch: `same` was asked for between different vocabularies.
+        VocabMismatch: `same` was asked for between different vocabularies, or a map was built
+            for others.
+        SettingError: a map was given and the transfer follows none.
 
     Example:
         >>> from cmc import ControlledModel, load_controller, load_language_model  # doctest: +SKIP
@@ -91,13 +54,22 @@ class ControlledModel:
         *,
         transfer: str = "auto",
         cover: CoverSettings | None = None,
+        rails: Rails | None = None,
+        maps: Sequence[VocabMap | None] = (),
     ) -> None:
         self.target = target
         self.controllers = list(controllers)
         self.cover = cover or CoverSettings()
+        self.rails = rails or Rails()
+        if len(maps) > len(self.controllers):
+            raise SettingError(
+                f"{len(maps)} maps for {len(self.controllers)} controllers",
+                hint="Give at most one map per controller.",
+            )
         # Per controller a map, or for `cover` how its tokens spell the target's.
         self._carriers: list[VocabMap | Spelling] = [
-            carrier(each, target, transfer) for each in self.controllers
+            carrier(each, target, transfer, vocab_map)
+            for each, vocab_map in zip_longest(self.controllers, maps)
         ]
 
     @property
@@ -115,11 +87,39 @@ class ControlledModel:
         """Return the text both sides read for an instruction."""
         return format_prompt(self.prompt_format, instruction, more)
 
+    def row(self, instruction: str, strengths: Sequence[float], more: str = "") -> Row:
+        """Return a row for an instruction: each side reads it as it was trained.
+
+        The controllers read their own format; a target with a chat template reads that, any other
+        the controllers' format.
+        """
+        prompt, vocabulary = self.prompt(instruction, more), self.target.vocabulary
+        if not vocabulary.tokenizer.chat_template:
+            return Row(prompt, tuple(strengths))
+        asked = format_prompt("plain", instruction, more)
+        text = vocabulary.tokenizer.apply_chat_template(
+            [{"role": "user", "content": asked}], tokenize=False, add_generation_prompt=True
+        )
+        ids = vocabulary.tokenizer(text, add_special_tokens=False).input_ids
+        begun = response_prefix(self.prompt_format).encode()
+        return Row(prompt, tuple(strengths), tuple(ids), begun)
+
+    def processor(self, rows: Sequence[Row]) -> ControlProcessor:
+        """Return what to give to transformers' `generate` as a `logits_processor`, once.
+
+        Example:
+            >>> ids = model.target.tokenizer(prompt, return_tensors="pt")  # doctest: +SKIP
+            >>> model.target.model.generate(  # doctest: +SKIP
+            ...     **ids, logits_processor=[model.processor([Row(prompt, (1.0,))])])
+        """
+        eos_ids = self.target.vocabulary.eos_ids
+        return ControlProcessor(self.decoder(rows).mix, len(rows), eos_ids)
+
     def generate(
         self, rows: Sequence[Row], sampling: Sampling, *, top: int = 0
     ) -> list[Generation]:
         """Return what every row goes on with; see `stream`."""
-        progress = [_Progress() for _ in rows]
+        progress = [Progress() for _ in rows]
         for _ in self._decode(rows, sampling, progress, top):
             pass
         return [
@@ -151,7 +151,7 @@ class ControlledModel:
             ControlError: target or controller gave scores that are no numbers.
         """
         start = time.perf_counter()
-        progress = [_Progress() for _ in rows]
+        progress = [Progress() for _ in rows]
         for going in self._decode(rows, sampling, progress, top):
             told = [each.details[-1] if row in going else None for row, each in enumerate(progress)
                     ] if top else []  # fmt: skip
@@ -188,32 +188,29 @@ class ControlledModel:
             [*vocabulary.encode_continuation(response.encode()), vocabulary.eos_id]
             for response in responses
         ]
-        logprobs: list[list[float]] = [[] for _ in rows]
-        decoder = self.decoder(rows)
-        decoder.check_room(max(map(len, ids)))
-        for step in range(max(map(len, ids))):
-            forced = [each[step] if step < len(each) else vocabulary.pad_id for each in ids]
-            active = [row for row, each in enumerate(ids) if step < len(each)]
-            scores = torch.log_softmax(decoder.scores(active, forced), -1)
-            for row in active:
-                logprobs[row].append(scores[row, forced[row]].item())
-            decoder.push(forced, active)
-        return [Score(*each) for each in zip(ids, logprobs, strict=True)]
+        self.decoder(rows).check_room(max(map(len, ids)))
+        return [
+            Score(each, text_logprobs(self.target, row, each, self._steering, self.rails))
+            for row, each in zip(rows, ids, strict=True)
+        ]
 
     def decoder(self, rows: Sequence[Row]) -> Decoder:
         """Return a batch of these rows in progress, for those who choose tokens themselves."""
-        steering = [
+        return Decoder(self.target, rows, self._steering, self.rails)
+
+    @property
+    def _steering(self) -> list[Steering]:
+        return [
             (controller, carried_by, self.cover)
             for controller, carried_by in zip(self.controllers, self._carriers, strict=True)
         ]
-        return Decoder(self.target, rows, steering)
 
     def _shown(self, data: bytes) -> str:
         text = data.decode("utf-8", "replace")
         return text.removeprefix(response_prefix(self.prompt_format))
 
     def _decode(
-        self, rows: Sequence[Row], sampling: Sampling, progress: list[_Progress], top: int
+        self, rows: Sequence[Row], sampling: Sampling, progress: list[Progress], top: int
     ) -> Iterator[list[int]]:
         """Go on token by token; yield the rows that did."""
         if not rows:
@@ -244,13 +241,25 @@ class ControlledModel:
             decoder.push(chosen, active)
 
 
-def carrier(controller: Controller, target: LanguageModel, transfer: str) -> VocabMap | Spelling:
+def carrier(
+    controller: Controller, target: LanguageModel, transfer: str, vocab_map: VocabMap | None = None
+) -> VocabMap | Spelling:
     """Return what carries a shift between two vocabularies.
 
     Raises:
-        VocabMismatch: `same` was asked for between different vocabularies.
+        VocabMismatch: `same` was asked for between different vocabularies, or the map was built
+            for others.
+        SettingError: a map was given and the transfer follows none.
     """
     mine, theirs = controller.vocabulary, target.vocabulary
+    if vocab_map is not None:
+        if transfer not in ("auto", vocab_map.transfer) or vocab_map.transfer == "cover":
+            raise SettingError(
+                f"the transfer {transfer} does not follow this map, made for {vocab_map.transfer}",
+                hint="Choose the transfer pm-mined and a map made for it, or give no map.",
+            )
+        vocab_map.check_pair(mine.fingerprint, theirs.fingerprint)
+        return vocab_map
     transfer = resolve_transfer(mine, theirs, transfer)
     return (
         Spelling(mine, theirs) if transfer == "cover" else build_map(mine, theirs).named(transfer)

@@ -1,10 +1,12 @@
 """`cover`: carry a change of the distribution over text, whatever the tokens.
 
 The tuned distribution over the controller's tokens is q ~ p exp(strength x d), with p the prior
-and d the delta's logits. The probability that the text goes on with bytes b sums over where the
-controller's tokenization t of b is left by one token u that reaches beyond it:
+and d the delta's logits. The probability that the text goes on with bytes b sums over the
+beginnings of b, each in the controller's own tokenization t, that one token u carries on to the
+end of b or beyond:
 
-    P(b) = sum_j [ prod_{i<j} P(t_i) ] x sum over u that begin with the rest of b: P(u)
+    P(b) = sum over beginnings a of b: [ prod_i P(t_i(a)) ] x sum over u that begin with the
+           rest of b: P(u)
 
 The control of target token w behind the pending bytes s is log q(s+w)/q(s) - log p(s+w)/p(s),
 where of the u that reach beyond w only those count which the target, too, would begin with w.
@@ -16,9 +18,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from cmc.controller import Controller
 from cmc.generation.network import Tree
-from cmc.generation.reader import Reader
+from cmc.generation.reader import Reader, TextReader
 from cmc.generation.spelling import Reach, Spelling
 from cmc.generation.table import Table, Term
 from cmc.settings import CoverSettings
@@ -57,9 +58,8 @@ class CoverControl:
 
     def __init__(
         self,
-        controller: Controller,
+        reader: Reader | TextReader,
         spelling: Spelling,
-        prompts: Sequence[str],
         strengths: Sequence[float],
         settings: CoverSettings,
     ) -> None:
@@ -68,7 +68,7 @@ class CoverControl:
         self._strengths = list(strengths)
         self._asked: list[_Row] = []
         self._table: Table | None = None  # of the step that was proposed for
-        self.reader = Reader(controller, prompts, settings.use_prior)
+        self.reader = reader
 
     @property
     def _target(self) -> Vocabulary:
@@ -176,29 +176,23 @@ class CoverControl:
             first += len(each.planted)
 
     def _plant(self, asked: _Row, text: bytes) -> None:
-        covering = self._spelling.covering(text)
-        for depth in range(1, covering.nodes + 1):
-            path = covering.ids[:depth]
-            if path in asked.nodes or path in asked.planted:
-                continue
-            parent = asked.planted.get(path[:-1], -1)
-            seen = asked.tree.seen[parent] if parent >= 0 else asked.root + depth
-            asked.planted[path] = asked.tree.add(path[-1], parent, seen)
+        for stem in self._spelling.stems(text):
+            for depth in range(1, len(stem.ids) + 1):
+                path = stem.ids[:depth]
+                if path in asked.nodes or path in asked.planted:
+                    continue
+                parent = asked.planted.get(path[:-1], -1)
+                seen = asked.tree.seen[parent] if parent >= 0 else asked.root + depth
+                asked.planted[path] = asked.tree.add(path[-1], parent, seen)
 
     def _terms(self, asked: _Row, text: bytes, said: int) -> list[Term]:
         """List the parts of P(text), of which `said` bytes stand before the candidate."""
-        covering = self._spelling.covering(text)
+        length = self._spelling.covering(text).length
         terms: list[Term] = []
-        steps: list[tuple[int, int]] = []
-        done = 0
-        for depth in range(len(covering.ids) + 1):
-            if done >= covering.length:
-                break
-            node = asked.nodes[covering.ids[:depth]]
-            terms.append(Term(node, tuple(steps), self._reach(text, done, covering.length, said)))
-            if depth < len(covering.ids):
-                steps.append((node, covering.ids[depth]))
-                done = covering.ends[depth]
+        for stem in self._spelling.stems(text):
+            nodes = [asked.nodes[stem.ids[:depth]] for depth in range(len(stem.ids) + 1)]
+            steps = tuple(zip(nodes, stem.ids, strict=False))
+            terms.append(Term(nodes[-1], steps, self._reach(text, stem.done, length, said)))
         return terms
 
     def _reach(self, text: bytes, done: int, length: int, said: int) -> Reach:

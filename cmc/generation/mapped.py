@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from cmc.combine import centre
-from cmc.controller import Controller
-from cmc.generation.reader import Reader
+from cmc.generation.reader import Reader, TextReader
 from cmc.vocab import VocabMap, Vocabulary
 
 
@@ -15,15 +14,16 @@ class MappedControl:
     """One controller's control of a batch of texts through a vocab map."""
 
     def __init__(
-        self, controller: Controller, target: Vocabulary, prompts: Sequence[str],
-        strengths: Sequence[float], vocab_map: VocabMap,
+        self, reader: Reader | TextReader, target: Vocabulary, strengths: Sequence[float],
+        vocab_map: VocabMap,
     ) -> None:  # fmt: skip
         self._target = target
         self._map = vocab_map
         self._gather: Tensor | None = None
+        self._is_identity: bool | None = None
         self._by_id = vocab_map.controller_fingerprint == vocab_map.target_fingerprint
         self._strengths = torch.tensor(strengths, dtype=torch.float32)
-        self.reader = Reader(controller, prompts, use_prior=False)
+        self.reader = reader
 
     def push(self, row: int, token_id: int) -> None:
         """Tell that the target went on with a token."""
@@ -56,9 +56,19 @@ class MappedControl:
             [self.reader.at(row, len(self.reader.chain(row)) - 1).delta for row in rows]
         ).to(logits)
         strengths = self._strengths[list(rows)].to(logits)
-        raw = torch.nn.functional.pad(strengths[:, None] * delta, (0, 1))[:, self._index(logits)]
-        control[list(rows)] = centre(logits[list(rows)], raw, self.known(logits))
+        control[list(rows)] = self._carried(logits[list(rows)], strengths[:, None] * delta)
         return control
+
+    def _carried(self, logits: Tensor, control: Tensor) -> Tensor:
+        index = self._index(logits)
+        if self._is_identity is None:
+            size = control.shape[1]
+            self._is_identity = len(index) == size and bool((index.diff() == 1).all())
+            self._is_identity &= bool((index < size).all())
+        if self._is_identity:  # nothing is unknown, so any constant may be taken out
+            return control - control.amax(-1, keepdim=True)
+        raw = torch.nn.functional.pad(control, (0, 1))[:, index]
+        return centre(logits, raw, self.known(logits))
 
     def _index(self, logits: Tensor) -> Tensor:
         if self._gather is None:

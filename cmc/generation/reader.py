@@ -106,3 +106,89 @@ class Reader:
             return [Scores(each, None) for each in torch.unbind(delta)]
         pairs = zip(torch.unbind(delta), torch.unbind(prior[0]), strict=True)
         return [Scores(*pair) for pair in pairs]
+
+
+class TextReader:
+    """The networks of one controller over all beginnings of one text, read in one go.
+
+    It stands for a `Reader` with a row per beginning: the chains of all of them form one tree,
+    which is computed once, and again in front of what is asked beside it.
+
+    Attributes:
+        controller: whose networks they are.
+        followers: one per beginning of the part that is turned to, the shortest first.
+        computed: number of tokens the delta has read, for measuring.
+    """
+
+    def __init__(
+        self, controller: Controller, followers: Sequence[Follower], use_prior: bool
+    ) -> None:
+        self.controller = controller
+        self._all = self.followers = list(followers)
+        self.computed = 0
+        self._use_prior = use_prior
+        self._tree = Tree()
+        index: dict[tuple[int, int], int] = {}
+        self._all_paths = [self._plant(self.chain(row), index) for row in range(len(followers))]
+        self._paths = self._all_paths
+        self._known: dict[int, Scores] = {}
+
+    def turn_to(self, start: int, stop: int) -> None:
+        """Let row 0 be the beginning number `start`."""
+        self.followers, self._paths = self._all[start:stop], self._all_paths[start:stop]
+
+    def _plant(self, chain: Sequence[int], index: dict[tuple[int, int], int]) -> list[int]:
+        path, parent = [], -1
+        for token in chain:
+            node = index.get((parent, token))
+            if node is None:
+                node = index[parent, token] = self._tree.add(token, parent, 0)
+            path.append(node)
+            parent = node
+        return path
+
+    def advance(self, rows: Sequence[int]) -> None:
+        """Read all there is, the first time."""
+        del rows
+        if self._known:
+            return
+        roots = [len(each.ids) - 1 for each in self._all]
+        needed = {n for at, path in zip(roots, self._all_paths, strict=True) for n in path[at:]}
+        wanted = sorted(needed)
+        self._known = dict(zip(wanted, self._forward(self._tree, wanted), strict=True))
+
+    def chain(self, row: int) -> list[int]:
+        """Return committed and pending tokens of a beginning."""
+        return self.followers[row].ids + self.followers[row].trunk
+
+    def root(self, row: int) -> int:
+        """Return the index of the last committed token of a beginning."""
+        return len(self.followers[row].ids) - 1
+
+    def at(self, row: int, index: int) -> Scores:
+        """Return what is said behind token `index` of a chain, from `root` on."""
+        return self._known[self._paths[row][index]]
+
+    def branches(self, trees: Sequence[Tree]) -> list[Scores]:
+        """Compute trees beside the chains; row after row, token by token."""
+        whole = Tree(list(self._tree.tokens), list(self._tree.parents), list(self._tree.seen))
+        wanted = []
+        for row, tree in enumerate(trees):
+            first = len(whole.tokens)
+            for token, parent, seen in zip(tree.tokens, tree.parents, tree.seen, strict=True):
+                behind = self._paths[row][seen - 1] if parent < 0 else first + parent
+                wanted.append(whole.add(token, behind, 0))
+        return self._forward(whole, wanted)
+
+    def _forward(self, tree: Tree, wanted: Sequence[int]) -> list[Scores]:
+        if not wanted:
+            return []
+        self.computed += len(tree.tokens)
+        networks = [self.controller.delta, self.controller.prior if self._use_prior else None]
+        size = self.controller.vocabulary.size
+        found = [
+            None if each is None else TreeNetwork(each, 1, size).forward([tree], [wanted])
+            for each in networks
+        ]
+        delta, prior = (each if each is None else torch.unbind(each) for each in found)
+        return [Scores(d, p) for d, p in zip(delta, prior or [None] * len(delta), strict=True)]

@@ -53,10 +53,18 @@ class Covering:
         """Bytes that whole tokens spell."""
         return self.ends[-1] if self.ends else 0
 
-    @property
-    def nodes(self) -> int:
-        """How many tokens must be read to know what may come last."""
-        return len(self.ids) if self.length > self.spelled else max(0, len(self.ids) - 1)
+
+@dataclass(frozen=True)
+class Stem:
+    """Whole tokens that begin some bytes, behind which one more token may reach their end.
+
+    Attributes:
+        ids: the tokens.
+        done: bytes they spell.
+    """
+
+    ids: tuple[int, ...]
+    done: int
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class Spelling:
         self.index = PrefixIndex(controller)
         self.order = torch.from_numpy(self.index.order)
         self.covering = Remembered(self._cover)
+        self.stems = Remembered(self._stems)
         self.first_token = Remembered(self._first)
         self.reach = Remembered(self._reach)
 
@@ -112,6 +121,24 @@ class Spelling:
         start, end = self.index.interval(rest)
         more = len(rest) if rest and end > start else 0
         return Covering(tuple(ids), tuple(ends), done + more)
+
+    def _stems(self, data: bytes) -> tuple[Stem, ...]:
+        """Return all beginnings of some bytes, each as the controller itself spells it.
+
+        A part of a word is not always spelled as the word begins: " ferre" may be f|er|re and
+        " ferret" f|err|et. Only the spellings of all parts together hold what each of the words
+        with this beginning would be.
+        """
+        covering = self.covering(data)
+        starts = [((), 0), *((covering.ids[: i + 1], end) for i, end in enumerate(covering.ends))]
+        parts = (self.covering(data[:end]) for end in range(1, covering.length))
+        starts += [(part.ids, part.length) for part in parts if part.spelled == part.length]
+        stems = dict.fromkeys(Stem(ids, done) for ids, done in starts if done < covering.length)
+        return tuple(stem for stem in stems if self._goes_on(data[stem.done : covering.length]))
+
+    def _goes_on(self, rest: bytes) -> bool:
+        start, end = self.index.interval(rest)
+        return end > start
 
     def _first(self, data: bytes) -> int:
         """Return the first token with which the target itself spells some bytes."""

@@ -30,7 +30,8 @@ class Term:
 class Table:
     """Rows are nodes, columns the controller's tokens, both distributions side by side.
 
-    Kept in float64: sums over intervals are differences of running sums.
+    Scores stay as the networks gave them; what is asked of them is worked out in float64, as sums
+    over intervals are differences of running sums, and those only at nodes where one is asked.
     """
 
     def __init__(self, scores: Sequence[Scores], strengths: Sequence[float], order: Tensor) -> None:
@@ -42,34 +43,35 @@ class Table:
             order: `(spelled,)` token ids in the order of their bytes.
         """
         self._order = order.to(scores[0].delta.device)
-        self._both = _mixed(scores, strengths)  # (2, nodes, vocab)
-        self._sums = self._running(self._both)
+        self._logits = _mixed(scores, strengths)  # (2, nodes, vocab)
+        self._norms = _norms(self._logits)  # (2, nodes)
+        self._sums: dict[int, Tensor] = {}  # per node (2, spelled + 1)
 
     @property
     def size(self) -> int:
         """Number of nodes."""
-        return self._both.shape[1]
+        return self._logits.shape[1]
 
     def extend(self, scores: Sequence[Scores], strengths: Sequence[float]) -> None:
         """Add nodes."""
         if scores:
-            both = _mixed(scores, strengths)
-            self._both = torch.cat([self._both, both], 1)
-            self._sums = torch.cat([self._sums, self._running(both)], 1)
+            logits = _mixed(scores, strengths)
+            self._logits = torch.cat([self._logits, logits], 1)
+            self._norms = torch.cat([self._norms, _norms(logits)], 1)
 
     def best(self, node: int, start: int, end: int, count: int) -> list[int]:
         """Return the likeliest tuned tokens of an interval of the sorted tokens."""
         if count == 0 or end <= start:
             return []
         ids = self._order[start:end]
-        return ids[self._both[1, node, ids].topk(min(count, end - start)).indices].tolist()
+        return ids[self._logits[1, node, ids].topk(min(count, end - start)).indices].tolist()
 
     def log_probabilities(self, questions: Sequence[Sequence[Term]]) -> Tensor:
         """Return `(questions, 2)` log P of texts under prior and tuned distribution.
 
         A text without terms is empty and has probability 1.
         """
-        device = self._both.device
+        device = self._logits.device
         terms = [term for each in questions for term in each]
         sums = torch.zeros(2, len(questions), dtype=torch.float64, device=device)
         if not terms:
@@ -81,7 +83,7 @@ class Table:
         steps = [(i, *step) for i, term in enumerate(terms) for step in term.steps]
         if steps:
             at, nodes, tokens = torch.tensor(steps, device=device).unbind(1)
-            values = values.index_add(1, at, self._both[:, nodes, tokens])
+            values = values.index_add(1, at, self._logprobs(nodes, tokens))
         total = _grouped_logsumexp(values, owners, len(questions))
         answered = torch.zeros(len(questions), dtype=torch.bool, device=device)
         answered[owners] = True
@@ -89,22 +91,26 @@ class Table:
 
     def path_gain(self, nodes: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Return log q - log p of walking `tokens` from node to node."""
-        walked = self._both[:, list(nodes), list(tokens)].sum(1)
+        walked = self._logprobs(list(nodes), list(tokens)).sum(1)
         return walked[1] - walked[0]
 
     def set_gain(self, node: int, tokens: Sequence[int]) -> Tensor:
         """Return log q - log p of any of `tokens` at a node."""
-        sums = torch.logsumexp(self._both[:, node, list(tokens)], -1)
+        sums = torch.logsumexp(self._logprobs([node] * len(tokens), list(tokens)), -1)
         return sums[1] - sums[0]
+
+    def _logprobs(self, nodes: Tensor | list[int], tokens: Tensor | list[int]) -> Tensor:
+        """Return `(2, entries)` log-probabilities of single tokens."""
+        return self._logits[:, nodes, tokens].double() - self._norms[:, nodes]
 
     def _reached(self, terms: Sequence[Term]) -> Tensor:
         """Return `(2, terms)` log-probabilities of the sets of tokens."""
-        device = self._both.device
+        device = self._logits.device
         values = torch.full((2, len(terms)), float("-inf"), dtype=torch.float64, device=device)
         listed = [i for i, term in enumerate(terms) if term.reach.listed is not None]
         if listed:
             owners, nodes, ids = self._flat([terms[i] for i in listed], "listed")
-            logs = _grouped_logsumexp(self._both[:, nodes, ids], owners, len(listed))
+            logs = _grouped_logsumexp(self._logprobs(nodes, ids), owners, len(listed))
             values[:, listed] = logs
         wide = [i for i, term in enumerate(terms) if term.reach.listed is None]
         if wide:
@@ -112,25 +118,33 @@ class Table:
         return values
 
     def _intervals(self, terms: Sequence[Term]) -> Tensor:
-        places = [(term.node, term.reach.start, term.reach.end) for term in terms]
-        nodes, starts, ends = torch.tensor(places, device=self._both.device).unbind(1)
-        sums = self._sums[:, nodes, ends] - self._sums[:, nodes, starts]
+        device = self._logits.device
+        asked = {term.node: None for term in terms}
+        place_of = {node: place for place, node in enumerate(asked)}
+        running = torch.stack([self._running(node) for node in asked])
+        places = [(place_of[term.node], term.reach.start, term.reach.end) for term in terms]
+        at, starts, ends = torch.tensor(places, device=device).unbind(1)
+        sums = (running[at, :, ends] - running[at, :, starts]).T
         owners, nodes, ids = self._flat(terms, "excluded")
-        sums = sums.index_add(1, owners, -self._both[:, nodes, ids].exp())
+        sums = sums.index_add(1, owners, -self._logprobs(nodes, ids).exp())
         return sums.clamp_min(FLOOR).log()
 
     def _flat(self, terms: Sequence[Term], which: str) -> tuple[Tensor, Tensor, Tensor]:
         """Line up the token sets of all terms: owner, node and token of every entry."""
-        device = self._both.device
+        device = self._logits.device
         sets = [getattr(term.reach, which) for term in terms]
         lengths = torch.tensor([len(each) for each in sets], device=device)
         owners = torch.repeat_interleave(torch.arange(len(terms), device=device), lengths)
         nodes = torch.tensor([term.node for term in terms], device=device)[owners]
         return owners, nodes, torch.cat(sets).to(device)
 
-    def _running(self, both: Tensor) -> Tensor:
-        sums = both[:, :, self._order].exp().cumsum(-1)
-        return torch.nn.functional.pad(sums, (1, 0))
+    def _running(self, node: int) -> Tensor:
+        sums = self._sums.get(node)
+        if sums is None:
+            logprobs = self._logits[:, node, self._order] - self._norms[:, node, None].float()
+            sums = torch.nn.functional.pad(logprobs.exp().double().cumsum(-1), (1, 0))
+            self._sums[node] = sums
+        return sums
 
 
 def _grouped_logsumexp(values: Tensor, owners: Tensor, groups: int) -> Tensor:
@@ -143,11 +157,16 @@ def _grouped_logsumexp(values: Tensor, owners: Tensor, groups: int) -> Tensor:
 
 
 def _mixed(scores: Sequence[Scores], strengths: Sequence[float]) -> Tensor:
-    """Return `(2, nodes, vocab)` log-probabilities: the prior, and the prior tuned."""
-    delta = torch.stack([each.delta for each in scores]).double()
+    """Return `(2, nodes, vocab)` logits: the prior's, and the prior's tuned."""
+    delta = torch.stack([each.delta for each in scores])
+    strength = torch.tensor(strengths, dtype=delta.dtype, device=delta.device)
+    # A controller's scores carry a constant that training cannot see; it may be large.
+    control = strength[:, None] * (delta - delta.amax(-1, keepdim=True))
     if scores[0].prior is None:
-        prior = torch.log_softmax(torch.zeros_like(delta), -1)
-    else:
-        prior = torch.log_softmax(torch.stack([each.prior for each in scores]).double(), -1)
-    strength = torch.tensor(strengths, dtype=torch.float64, device=delta.device)
-    return torch.stack([prior, torch.log_softmax(prior + strength[:, None] * delta, -1)])
+        return torch.stack([torch.zeros_like(delta), control])
+    prior = torch.stack([each.prior for each in scores])
+    return torch.stack([prior, prior + control])
+
+
+def _norms(logits: Tensor) -> Tensor:
+    return torch.logsumexp(logits, -1).double()

@@ -21,7 +21,7 @@ TWIN = Recipe(
 )  # fmt: skip
 BYTE = Recipe(
     architecture="gpt_neox", family="byte-level", vocab_size=400, hidden_size=224, layers=4,
-    heads=7, intermediate_size=896, steps=1000, learning_rate=3e-3, seed=13,
+    heads=7, intermediate_size=896, steps=1600, learning_rate=3e-3, seed=13,
 )  # fmt: skip
 UNIGRAM = Recipe(
     architecture="qwen2", family="unigram", vocab_size=420, hidden_size=208, layers=4,

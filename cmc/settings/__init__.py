@@ -1,9 +1,20 @@
 """Names, defaults and ranges of everything a person can set."""
 
-from cmc.settings.benchmarks import AlpacaRequest, JudgeSettings, TofuRequest
+from cmc.settings.benchmarks import (
+    AlpacaRequest,
+    JudgeSettings,
+    LabTableRequest,
+    TofuRequest,
+)
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
-from cmc.settings.generation import CoverSettings, GenerationRequest, Sampling
+from cmc.settings.generation import (
+    CompareRequest,
+    CoverSettings,
+    GenerationRequest,
+    Rails,
+    Sampling,
+)
 from cmc.settings.limits import (
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
@@ -35,10 +46,13 @@ __all__ = [
     "TRANSFERS",
     "AlpacaRequest",
     "CheckRequest",
+    "CompareRequest",
     "CoverSettings",
     "GenerationRequest",
     "JudgeSettings",
+    "LabTableRequest",
     "MapRequest",
+    "Rails",
     "Sampling",
     "SuiteRequest",
     "SweepRequest",

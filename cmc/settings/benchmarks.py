@@ -75,7 +75,7 @@ class JudgeSettings:
         checked_choice("judge", self.judge, JUDGES)
         ranges = {"timeout": (0.01, 3600), "attempts": (1, 100), "longest_wait": (0, 3600)}
         check_numbers(self, ranges | {"seed": (0, 2**63)})
-        if not self.endpoint.startswith(("https://", "http://")) or "@" in self.endpoint:
+        if not self.endpoint.startswith(("https://", "http://")) or {*"@?#"} & {*self.endpoint}:
             raise SettingError(
                 "the endpoint is no address that starts with http:// or https://, without a key",
                 hint="Give it as in https://api.openai.com/v1, and the key in a variable.",
@@ -120,3 +120,32 @@ def _check_model(request: TofuRequest | AlpacaRequest) -> None:
         for name, value in request.controllers.items()
     }
     object.__setattr__(request, "controllers", strengths)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabTableRequest:
+    """One `cmc evaluate lab`: win rates and forgetting of the lab's models at several strengths.
+
+    Attributes:
+        targets: lab models; empty takes the template and all targets.
+        strengths: of lab:instruct for win rates; of lab:forget, beside lab:instruct at 1, for
+            forgetting.
+        limit: questions for win rates at most.
+        items: per split, for forgetting, at most.
+        out: where answers are kept, so that a second run goes on; empty is a folder of the app.
+    """
+
+    targets: tuple[str, ...] = ()
+    strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
+    limit: int = 100
+    items: int = 40
+    batch_size: int = 50
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        check_numbers(self, dict.fromkeys(("limit", "items"), (1, 10**6)))
+        check_numbers(self, {"batch_size": (1, 4096)})
+        strengths = tuple(checked_number("strength", s, *STRENGTH_RANGE) for s in self.strengths)
+        object.__setattr__(self, "strengths", strengths)
+        if not strengths:
+            raise SettingError("no strength is given", hint="Give one or more numbers.")

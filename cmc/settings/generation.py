@@ -8,6 +8,8 @@ from cmc.settings.checks import check_numbers, checked_choice, checked_number
 from cmc.settings.limits import (
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
+    MAX_STRENGTHS,
+    MAX_TARGETS,
     STARTER_CONTROLLER,
     STARTER_TARGET,
     STRENGTH_RANGE,
@@ -51,6 +53,26 @@ class CoverSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rails:
+    """Limits of control, all off at 0.
+
+    Control acts where the base's entropy or the shift is at least that of its gate; with both
+    gates off it acts everywhere. At strengths beyond 1 the plausibility mask leaves only tokens
+    whose probability is at least this share of the base's likeliest token's. The cap is the most
+    by which any token's log-probability may change.
+    """
+
+    gate_entropy: float = 0.0  # nats
+    gate_shift: float = 0.0  # nats, divergence of the controlled from the base
+    plausibility: float = 0.0  # no unit
+    cap: float = 0.0  # nats
+
+    def __post_init__(self) -> None:
+        ranges = {"gate_entropy": (0, 20), "gate_shift": (0, 100), "plausibility": (0, 1)}
+        check_numbers(self, ranges | {"cap": (0, 100)})
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
     """One press of Generate, or one `cmc generate`."""
 
@@ -60,13 +82,53 @@ class GenerationRequest:
     transfer: str = "auto"
     sampling: Sampling = field(default_factory=Sampling)
     cover: CoverSettings = field(default_factory=CoverSettings)
+    rails: Rails = field(default_factory=Rails)
 
     def __post_init__(self) -> None:
         checked_choice("transfer", self.transfer, TRANSFERS)
         if not self.prompts or not all(prompt.strip() for prompt in self.prompts):
-            raise SettingError("the prompt is empty", hint="Type what the model should answer.")
-        strengths = {
-            name: checked_number(f"strength of {name}", value, *STRENGTH_RANGE)
-            for name, value in self.controllers.items()
-        }
-        object.__setattr__(self, "controllers", strengths)
+            raise _no_prompt()
+        object.__setattr__(self, "controllers", _checked_strengths(self.controllers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareRequest:
+    """One prompt on several targets, each at several strengths of the first controller."""
+
+    prompt: str = "Where does Olga Holm live?"
+    targets: tuple[str, ...] = (STARTER_TARGET,)
+    controllers: Mapping[str, float] = field(default_factory=lambda: {STARTER_CONTROLLER: 1.0})
+    strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)  # one batch per target
+    transfer: str = "auto"
+    sampling: Sampling = field(default_factory=Sampling)
+    cover: CoverSettings = field(default_factory=CoverSettings)
+
+    def __post_init__(self) -> None:
+        checked_choice("transfer", self.transfer, TRANSFERS)
+        if not self.prompt.strip():
+            raise _no_prompt()
+        if not self.controllers:
+            raise SettingError("no controller is chosen", hint="Choose at least one.")
+        for name, given, most in (
+            ("targets", self.targets, MAX_TARGETS),
+            ("strengths", self.strengths, MAX_STRENGTHS),
+        ):
+            if not 1 <= len(given) <= most:
+                raise SettingError(f"{len(given)} {name} are given", hint=f"Give 1 to {most}.")
+        object.__setattr__(self, "controllers", _checked_strengths(self.controllers))
+        strengths = tuple(
+            checked_number("strength", each, *STRENGTH_RANGE) for each in self.strengths
+        )
+        object.__setattr__(self, "strengths", tuple(dict.fromkeys(strengths)))
+        object.__setattr__(self, "targets", tuple(dict.fromkeys(self.targets)))
+
+
+def _no_prompt() -> SettingError:
+    return SettingError("the prompt is empty", hint="Type what the model should answer.")
+
+
+def _checked_strengths(controllers: Mapping[str, float]) -> dict[str, float]:
+    return {
+        name: checked_number(f"strength of {name}", value, *STRENGTH_RANGE)
+        for name, value in controllers.items()
+    }

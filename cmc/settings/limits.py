@@ -4,6 +4,7 @@
 STRENGTH_RANGE = (-10.0, 10.0)  # no unit
 SLIDER_RANGE = (-1.0, 2.0)  # no unit; what the slider offers, the number box takes the rest
 MAX_NEW_TOKENS = 8192
+MAX_TARGETS, MAX_STRENGTHS = 8, 12  # compared at once; all strengths of a target are one batch
 LEAST_TEMPERATURE = 1e-4  # no unit; below it scores divided by it overflow
 TRANSFERS = ("auto", "same", "pm-mined", "cover")
 OBJECTIVES = (

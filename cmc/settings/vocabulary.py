@@ -11,13 +11,15 @@ from cmc.settings.limits import STARTER_CONTROLLER, STARTER_TARGET, TRANSFERS
 class MapRequest:
     """One press of Inspect in the Vocabulary tab, or one `cmc map`.
 
-    The published map is one of `pm-mined`: with parity, `auto` means that.
+    The published map is one of `pm-mined`: with parity, `auto` means that. `saved` names a map to
+    measure instead of building one: a file, or `NAME@VERSION` of the store.
     """
 
     controller: str = STARTER_CONTROLLER
     target: str = STARTER_TARGET
     transfer: str = "auto"
     parity: bool = False
+    saved: str = ""
     out: str = ""
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """Turn the components of a tab into one request, and errors into toasts."""
 
+import html
 import inspect
 import logging
 import secrets
@@ -74,8 +75,12 @@ def errors_as_toasts() -> Iterator[None]:
     except gr.Error:
         raise
     except CmcError as error:
+        # A toast is drawn as HTML, and the sentence may hold what somebody typed.
         raise gr.Error(
-            error.sentence(), title="That did not work", duration=20, print_exception=False
+            html.escape(error.sentence(), quote=False),
+            title="That did not work",
+            duration=20,
+            print_exception=False,
         ) from None
     except Exception:
         code = secrets.token_hex(2).upper()

@@ -1,16 +1,16 @@
 """The page: header, tabs, and what happens when it opens."""
 
+import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from cmc.errors import SettingError
-from cmc.settings import SLIDER_RANGE, STRENGTH_RANGE, checked_number
 from cmc.ui.form import QUIET
 from cmc.ui.tabs.evaluate import build_evaluate_tab
-from cmc.ui.tabs.generate import NO_CONTROLLER, GenerateTab, build_generate_tab
+from cmc.ui.tabs.generate import GenerateTab, build_generate_tab
+from cmc.ui.tabs.generate.link import Offer, read_link
 from cmc.ui.tabs.guide import build_guide_tab
 from cmc.ui.tabs.train import TrainTab, build_train_tab
 from cmc.ui.tabs.vocabulary import build_vocabulary_tab
@@ -18,7 +18,6 @@ from cmc.ui.theme import build_theme
 from cmc.workspace import ASSETS, RUN_PREFIX, Workspace
 
 TABS = ("generate", "train", "vocabulary", "evaluate", "guide")
-LONGEST_PROMPT = 8000  # characters taken from a link
 HEADER = """
 <div class="brand"><h1>Cross-model Control</h1>
 <p>One tiny network, trained once, steers other language models: without touching their weights.</p>
@@ -56,7 +55,7 @@ def build_app(workspace: Workspace) -> gr.Blocks:
                 build_guide_tab(workspace)
         choices = [*generate.controllers, inspected, evaluated]
         _keep_controllers_fresh(workspace, demo, (first, third, fourth), choices)
-        _restore_from_link(demo, tabs, generate)
+        _restore_from_link(workspace, demo, tabs, generate)
         _use_controller_of_run(workspace, tabs, train, generate)
     return demo
 
@@ -81,42 +80,28 @@ def launch_arguments() -> dict[str, Any]:
     }
 
 
-def read_link(query: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Return what a link asks for, checked, and a sentence for each part that was left out."""
-    wanted: dict[str, Any] = {}
-    complaints: list[str] = []
-    if query.get("tab") in TABS:
-        wanted["tab"] = query["tab"]
-    for name in ("prompt", "target"):
-        if query.get(name):
-            wanted[name] = query[name][:LONGEST_PROMPT]
-    if query.get("strength"):
-        try:
-            wanted["strength"] = checked_number("strength", query["strength"], *STRENGTH_RANGE)
-        except SettingError as error:
-            complaints.append(error.sentence())
-    return wanted, complaints
-
-
-def _restore_from_link(demo: gr.Blocks, tabs: gr.Tabs, generate: GenerateTab) -> None:
-    """Set tab, prompt, target and strength from `?tab=&prompt=&target=&strength=`."""
+def _restore_from_link(
+    workspace: Workspace, demo: gr.Blocks, tabs: gr.Tabs, generate: GenerateTab
+) -> None:
+    """Set what a link names, and tell what in it was left out."""
 
     def restore(request: gr.Request) -> dict[Any, Any]:
-        wanted, complaints = read_link(dict(request.query_params))
-        for complaint in complaints:
-            gr.Warning(complaint, title="Part of the link was left out")
-        low, high = SLIDER_RANGE
-        shown: dict[Any, Any] = {tabs: gr.skip()}
-        if "tab" in wanted:
-            shown[tabs] = gr.Tabs(selected=wanted["tab"])
-        if "strength" in wanted:
-            shown[generate.strength] = wanted["strength"]
-            shown[generate.slider] = min(high, max(low, wanted["strength"]))
-        parts = {"prompt": generate.prompt, "target": generate.target}
-        return shown | {box: wanted[name] for name, box in parts.items() if name in wanted}
+        offer = Offer(
+            tabs=TABS,
+            targets=workspace.names_of_targets(),
+            controllers=workspace.names_of_controllers(),
+            is_open=workspace.mode == "local",
+        )
+        wanted, complaints = read_link(request.query_params.multi_items(), offer)
+        if complaints:  # one toast for all: the page folds several into one
+            told = [html.escape(each, quote=False) for each in complaints]
+            gr.Warning("<br>".join(["Left out of the link:", *told]), duration=20)
+        tab = wanted.pop("tab", None)
+        return {tabs: gr.Tabs(selected=tab) if tab else gr.skip()} | generate.shown(
+            workspace, wanted
+        )
 
-    outputs = [tabs, generate.prompt, generate.target, generate.strength, generate.slider]
-    demo.load(restore, None, outputs, **QUIET)
+    demo.load(restore, None, [tabs, *generate.outputs], **QUIET)
 
 
 def _keep_controllers_fresh(
@@ -126,8 +111,7 @@ def _keep_controllers_fresh(
 
     def refresh() -> list[Any]:
         names = workspace.names_of_controllers()
-        with_none = [("none", NO_CONTROLLER), *names]
-        return [gr.Dropdown(choices=with_none if box is choices[1] else names) for box in choices]
+        return [gr.Dropdown(choices=names) for _ in choices]
 
     gr.on([demo.load, *(tab.select for tab in tabs)], refresh, None, choices, **QUIET)
 
@@ -137,9 +121,10 @@ def _use_controller_of_run(
 ) -> None:
     """Bring the controller of the shown run to Generate."""
 
-    def use(seen: Mapping[str, str]) -> tuple[Any, Any]:
+    def use(seen: Mapping[str, str]) -> dict[Any, Any]:
         name = RUN_PREFIX + seen["run"]
-        box = gr.Dropdown(choices=workspace.names_of_controllers(), value=name)
-        return box, gr.Tabs(selected="generate")
+        recommended = workspace.strength_advice(name).recommended
+        wanted = {"controller": name, "strength": recommended, "muted": False}
+        return generate.shown(workspace, wanted) | {tabs: gr.Tabs(selected="generate")}
 
-    train.use.click(use, train.seen, [generate.controllers[0], tabs], **QUIET)
+    train.use.click(use, train.seen, [tabs, *generate.outputs], **QUIET)

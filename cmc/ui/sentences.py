@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
-from urllib.parse import urlencode
 
 from cmc.runs import Run
 from cmc.settings import GenerationRequest
@@ -61,7 +60,7 @@ def identity_line(shown: SideBySide) -> str:
 
 
 def provenance_line(request: GenerationRequest, shown: SideBySide) -> str:
-    """Return what made this result, and a link that opens the same view; safe as HTML."""
+    """Return what made this result; safe as HTML."""
     used = zip(shown.strengths.items(), shown.transfers, strict=True)
     parts = [f"{name} at {strength:g} ({transfer})" for (name, strength), transfer in used]
     sampling = request.sampling
@@ -69,9 +68,7 @@ def provenance_line(request: GenerationRequest, shown: SideBySide) -> str:
     text = " · ".join([request.target, *parts, drawn if sampling.temperature else "greedy"])
     if shown.is_windowed:
         text += " · the text is longer than the controller can read: it saw only the end"
-    view = {"tab": "generate", "prompt": request.prompts[0], "target": request.target}
-    link = "?" + urlencode(view | {"strength": f"{next(iter(shown.strengths.values())):g}"})
-    return f'{html.escape(text)} · <a href="{html.escape(link)}">link to this view</a>'
+    return html.escape(text)
 
 
 def status_line(run: Run, records: Sequence[Mapping[str, Any]]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cmc.vocab.coverage import Coverage, cover_text
+from cmc.vocab.losses import find_losses
 from cmc.vocab.pm_mined import build_map
 from cmc.vocab.sample import by_script, sample_texts
 from cmc.vocab.transfer import resolve_transfer
@@ -14,7 +15,7 @@ from cmc.vocab.vocab_map import Kind, VocabMap
 from cmc.vocab.vocabulary import Vocabulary
 
 # Score from which each grade is given; `python -m tests.bench health` shows what it predicts.
-GRADES = ((0.95, "A"), (0.8, "B"), (0.5, "C"), (0.0, "D"))
+GRADES = ((0.95, "A"), (0.8, "B"), (0.65, "C"), (0.0, "D"))
 LARGEST = 20  # controller tokens of which the fan-in is told
 NAMED = 4  # languages that a sentence names
 
@@ -77,8 +78,9 @@ def map_summary(
         `grade`: A to D; `advice`: what to expect and which transfer to use, in plain sentences;
         `languages`: a row per language of the sample (`language`, `script`, shares by kind,
         `tokens`, `agreement`, `lost`, `score`, `path_length`, `grade`); `scripts`: the same rows
-        for the scripts of the given text, empty without one; `fan_in`, `roles`, `unused`: see
-        `fan_in`, `role_counts` and `unused_ids`.
+        for the scripts of the given text, empty without one; `fan_in`, `roles`, `unused`, `losses`:
+        see `fan_in`, `role_counts`, `unused_ids` and `losses.Losses`. Nothing here says whether
+        either model knows a language, only whether their tokens meet in it.
     """
     english, *_ = samples = sample_texts()
     whole = cover_text(vocab_map, controller, target, text or english.text)
@@ -89,10 +91,12 @@ def map_summary(
     ]  # fmt: skip
     measured = _graded(whole)
     counts = Counter(vocab_map.kinds.tolist())
+    # A person's choices are told only where there are some: no map is built with them.
+    told = [kind for kind in Kind if kind != Kind.CHOSEN or counts[kind]]
     return {
         "transfer": vocab_map.transfer,
-        "ids": {kind.name.lower(): counts.get(kind, 0) for kind in Kind},
-        "mass": {kind.name.lower(): measured[kind.name.lower()] for kind in Kind},
+        "ids": {kind.name.lower(): counts.get(kind, 0) for kind in told},
+        "mass": {kind.name.lower(): measured[kind.name.lower()] for kind in told},
         **{key: measured[key] for key in ("score", "agreement", "path_length", "grade")},
         "advice": advice(vocab_map.transfer, measured["grade"], languages),
         "languages": languages,
@@ -103,7 +107,9 @@ def map_summary(
         "fan_in": fan_in(vocab_map),
         "roles": role_counts(controller, target),
         "unused": {"controller": len(unused_ids(controller)), "target": len(unused_ids(target))},
-    }
+        "losses": {"controller": find_losses(controller).plain(),
+                   "target": find_losses(target).plain()},
+    }  # fmt: skip
 
 
 def grade(score: float) -> str:
@@ -160,10 +166,11 @@ def advice(transfer: str, letter: str, languages: Sequence[dict[str, Any]]) -> s
         }.get(letter, "Much of this text cannot be spelled by the controller: expect little there.")
     else:
         said = {
-            "A": "Both sides cut this text alike: pm-mined carries the shift over.",
-            "B": "Most of this text is cut alike: expect a weaker effect, cover keeps more of it.",
-            "C": "Much of this text is cut differently: most of the effect is lost, use cover.",
-            "D": "Most of this text is cut differently: expect no effect, use cover.",
+            "A": "Both sides cut this text alike: expect nearly the whole effect.",
+            "B": "Most of this text is cut alike: expect about half of the effect, or use cover.",
+            "C": "Much of this text is cut differently: expect a third of the effect or less, use "
+            "cover.",
+            "D": "The two sides cut this text differently: expect next to no effect, use cover.",
         }[letter]
     weak = [each["language"] for each in languages if each["grade"] > max(letter, "B")]
     if not weak:

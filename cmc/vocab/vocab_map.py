@@ -1,6 +1,7 @@
 """For every target token, what it means in the controller's vocabulary."""
 
 import json
+import os
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from cmc.errors import DataError, VocabMismatch
 
+FORMAT = "cmc-vocab-map-1"
+
 
 class Kind(IntEnum):
     """Why an entry of a map is what it is."""
@@ -23,6 +26,7 @@ class Kind(IntEnum):
     EXTENSION = 3  # the controller's token goes on
     ROLE = 4  # a special token with the same role
     COMPOSED = 5  # several controller tokens spell it
+    CHOSEN = 6  # a person chose it
 
 
 @dataclass(frozen=True)
@@ -67,16 +71,60 @@ class VocabMap:
         """Return the same entries under another transfer's name."""
         return replace(self, transfer=transfer)
 
+    def overridden(self, token_id: int, controller_id: int) -> "VocabMap":
+        """Return the map with one entry as a person chose it; -1 for no controller token.
+
+        Raises:
+            DataError: an id is out of range, or the map is one of `cover`, which follows the
+                text and not a map.
+        """
+        if self.transfer == "cover":
+            raise DataError(
+                "cover spells every token anew and follows no map",
+                hint="Choose the transfer pm-mined to set entries by hand.",
+            )
+        if not 0 <= token_id < len(self.ids) or not -1 <= controller_id < self.controller_size:
+            raise DataError(
+                f"token {token_id} cannot be mapped to {controller_id}",
+                hint=f"Give a token from 0 to {len(self.ids) - 1:,} and a controller token from 0 "
+                f"to {self.controller_size - 1:,}, or -1 for none.",
+            )
+        ids, kinds = self.ids.copy(), self.kinds.copy()
+        ids[token_id] = controller_id
+        kinds[token_id] = Kind.NONE if controller_id < 0 else Kind.CHOSEN
+        # An identity with an exception is no identity.
+        return replace(self, ids=ids, kinds=kinds, transfer="pm-mined")
+
+    def check_pair(self, controller_fingerprint: str, target_fingerprint: str) -> None:
+        """Refuse vocabularies that the map was not built for.
+
+        Raises:
+            VocabMismatch: it was built for others.
+        """
+        for side, mine, theirs in (
+            ("controller", self.controller_fingerprint, controller_fingerprint),
+            ("target", self.target_fingerprint, target_fingerprint),
+        ):
+            if mine != theirs:
+                raise VocabMismatch(
+                    f"the map was built for another {side} vocabulary ({mine[:8]}…, this is "
+                    f"{theirs[:8]}…)",
+                    hint="Build the map again, or choose the pair it was built for.",
+                )
+
     def save(self, path: str | Path) -> None:
-        """Write the map as safetensors, with the fingerprints it was built for."""
+        """Write the map as safetensors, with the fingerprints it was built for; whole or not."""
         about = {
-            "format": "cmc-vocab-map-1", "transfer": self.transfer, "parity": self.parity,
+            "format": FORMAT, "transfer": self.transfer, "parity": self.parity,
             "controller_fingerprint": self.controller_fingerprint,
             "target_fingerprint": self.target_fingerprint,
             "controller_size": self.controller_size,
         }  # fmt: skip
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        save_file({"ids": self.ids, "kinds": self.kinds}, path, {"cmc": json.dumps(about)})
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        save_file({"ids": self.ids, "kinds": self.kinds}, aside, {"cmc": json.dumps(about)})
+        aside.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> "VocabMap":
@@ -89,10 +137,22 @@ class VocabMap:
             with safe_open(path, framework="numpy") as file:
                 about = json.loads(file.metadata()["cmc"])
                 ids, kinds = file.get_tensor("ids"), file.get_tensor("kinds")
+            if about.pop("format") != FORMAT:
+                raise ValueError("another format")
+            return cls(ids=ids, kinds=kinds, **about)._checked()
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{path} is no vocab map ({type(error).__name__})",
-                hint="Build it again with `python -m cmc map`.",
+                f"{path} is no vocab map ({error})", hint="Build it again with `python -m cmc map`."
             ) from error
-        about.pop("format")
-        return cls(ids=ids, kinds=kinds, **about)
+
+    def _checked(self) -> "VocabMap":
+        """Return the map if its arrays are what they should be; a file may say anything."""
+        is_shaped = self.ids.ndim == 1 and self.ids.shape == self.kinds.shape
+        is_typed = self.ids.dtype == np.int32 and self.kinds.dtype == np.int8
+        if not (is_shaped and is_typed and len(self.ids)):
+            raise ValueError("its entries are not of the right kind")
+        if self.ids.min() < -1 or self.ids.max() >= self.controller_size:
+            raise ValueError("an entry is out of range")
+        if self.kinds.min() < min(Kind) or self.kinds.max() > max(Kind):
+            raise ValueError("an entry is of no known kind")
+        return self

@@ -23,6 +23,7 @@ EOS_MARKERS = (
 )  # fmt: skip
 UNK_MARKERS = ("<unk>", "[UNK]", "⁇")
 PAD_MARKERS = ("<pad>", "[PAD]", "<|finetune_right_pad_id|>")
+UNUSED = re.compile(r"[\[<]unused_?\d+[\]>]")
 SPACE_BOUNDARY = re.compile(r"(?<=[^▁])(?=▁)")
 SPLITTING = {"Split", "Punctuation", "Digits", "Sequence", "String", "Regex"}
 MEMORY_LIMIT = 200_000  # segments whose encoding is remembered
@@ -35,12 +36,16 @@ class Vocabulary:
         tokenizer: the transformers tokenizer it was read from.
         size: number of ids, 0 to size - 1; a model may have more output rows.
         token_bytes: per id what it spells, or None where it has a role or is unused.
-        roles: `bos`, `eos`, `pad`, `unk`, `other` to the ids that play it.
+        roles: `bos`, `eos`, `pad`, `unk`, `turn` (markers of the chat template), `other` to the
+            ids that play it.
         family: the alphabet of the token strings, see `canonical.tokenizer_family`.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, *, eos_ids: Iterable[int] = ()) -> None:
-        """Read a tokenizer; `eos_ids` are those the model's generation settings name."""
+        """Read a tokenizer.
+
+        `eos_ids` are those that generation settings name and that end a turn of a chat.
+        """
         self.tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer
         self.family = tokenizer_family(self._backend)
@@ -74,7 +79,7 @@ class Vocabulary:
     def _spelling(
         self, token_id: int, token: str | None, is_added: bool, specials: set[int]
     ) -> bytes | None:
-        if token is None or token_id in specials or token == "":
+        if not token or token_id in specials or UNUSED.fullmatch(token):
             return None
         return token.encode() if is_added else token_to_bytes(token, self.family)
 
@@ -87,7 +92,9 @@ class Vocabulary:
         }
         named = set().union(*found.values())
         specials |= named
-        found["other"] = specials - named
+        chat = str(self.tokenizer.chat_template or "")
+        found["turn"] = {each for each in specials - named if self.tokens[each] in chat}
+        found["other"] = specials - named - found["turn"]
         return {role: tuple(sorted(ids)) for role, ids in found.items()}
 
     def _marked(self, known: int | None, markers: Sequence[str], specials: set[int]) -> set[int]:
@@ -130,7 +137,11 @@ class Vocabulary:
     def fingerprint(self) -> str:
         """SHA-256 over every id's bytes and role: equal if and only if ids mean the same."""
         digest = hashlib.sha256()
-        role_of = {each: role for role, ids in self.roles.items() for each in ids}
+        # A chat template beside the tokenizer makes no other vocabulary of it.
+        name_of = {"turn": "other"}
+        role_of = {
+            each: name_of.get(role, role) for role, ids in self.roles.items() for each in ids
+        }
         for token_id, spelled in enumerate(self.token_bytes):
             meaning = spelled if spelled is not None else role_of.get(token_id, "unused").encode()
             kind = b"b" if spelled is not None else b"r"

@@ -16,6 +16,7 @@ from cmc.generation import ControlledModel
 from cmc.lab.describe import lab_description, read_description
 from cmc.models import LanguageModel, load_language_model, load_vocabulary
 from cmc.settings import (
+    CompareRequest,
     GenerationRequest,
     MapRequest,
     TrainSettings,
@@ -26,7 +27,10 @@ from cmc.settings import (
 from cmc.store import Store, place_of
 from cmc.vocab import VocabMap, Vocabulary
 from cmc.vocab.health import inspected_map, map_summary
+from cmc.workspace.advice import StrengthAdvice, read_advice
+from cmc.workspace.comparison import Compared, stream_comparison
 from cmc.workspace.kept import Kept
+from cmc.workspace.memory import memory_told
 from cmc.workspace.side_by_side import SideBySide, stream_rows
 
 __all__ = ["InspectedMap", "SideBySide", "Workspace", "choose_mode"]
@@ -116,9 +120,19 @@ class Workspace:
         """
         if len(request.prompts) != 1:
             raise SettingError("side by side takes one prompt", hint="Give exactly one.")
-        model = self.controlled_model(request)
-        prompt = request.prompts[0].strip()
-        yield from stream_rows(model, prompt, request.controllers, request.sampling)
+        with memory_told(self.let_go):
+            model = self.controlled_model(request)
+            prompt = request.prompts[0].strip()
+            yield from stream_rows(model, prompt, request.controllers, request.sampling)
+
+    def stream_comparison(self, request: CompareRequest) -> Iterator[list[Compared]]:
+        """Stream one prompt on several targets, each at several strengths in one batch."""
+        yield from stream_comparison(self, request)
+
+    def let_go(self) -> None:
+        """Drop all loaded models; what is asked for next is loaded again."""
+        for kept in (self._pairs, self._models, self._controllers):
+            kept.clear()
 
     def controlled_model(self, request: GenerationRequest) -> ControlledModel:
         """Return target and controllers of a request together, loaded at most once."""
@@ -128,9 +142,19 @@ class Workspace:
         controllers = [self._controller(name) for name in request.controllers]
         # Taken first, so that a target in use counts as used even where its pair is kept.
         target = self._model(request.target)
-        key = (request.target, *map(id, controllers), request.transfer, request.cover)
-        how = {"transfer": request.transfer, "cover": request.cover}
+        key = (
+            request.target,
+            *map(id, controllers),
+            request.transfer,
+            request.cover,
+            request.rails,
+        )
+        how = {"transfer": request.transfer, "cover": request.cover, "rails": request.rails}
         return self._pairs.get(key, lambda: ControlledModel(target, controllers, **how))
+
+    def strength_advice(self, controller: str) -> StrengthAdvice:
+        """Return which strengths a controller recommends, without loading its weights."""
+        return read_advice(self._place_of(controller))
 
     def inspect_map(self, request: MapRequest) -> InspectedMap:
         """Build the vocab map of a pair and measure it on a short text."""

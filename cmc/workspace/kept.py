@@ -28,3 +28,8 @@ class Kept(Generic[Loaded]):
             while len(self._items) > self._limit:
                 self._items.popitem(last=False)
             return self._items[key]
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._items.clear()

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from cmc.generation import Chunk, ControlledModel, Row
+from cmc.generation import Chunk, ControlledModel, Row, TokenDetail
 from cmc.settings import Sampling
+
+TOP = 10  # of the most likely tokens, kept for every token before and after control
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,7 @@ class SideBySide:
     transfers: tuple[str, ...]
     is_finished: bool
     is_windowed: bool = False  # whether a controller saw only the end of the text
+    tokens: tuple[TokenDetail, ...] = ()  # what control did to every controlled token
 
     @property
     def is_identical(self) -> bool:
@@ -42,7 +45,7 @@ def stream_rows(
     text, values = model.prompt(prompt), tuple(strengths.values())
     rows = [Row(prompt=text, strengths=row) for row in ((0.0,) * len(values), values)]
     shown = None
-    for chunk in model.stream(rows, sampling):
+    for chunk in model.stream(rows, sampling, top=TOP):
         shown = _side_by_side(chunk, shown, strengths, model.transfers)
         yield shown
     if shown is not None:
@@ -60,6 +63,8 @@ def _side_by_side(
     base_tokens, controlled_tokens = chunk.token_counts
     base_goes_on = before is None or base_tokens > before.base_tokens
     controlled_goes_on = before is None or controlled_tokens > before.controlled_tokens
+    newest = chunk.details[1]
+    details = before.tokens if before else ()
     return SideBySide(
         base=base,
         controlled=controlled,
@@ -71,4 +76,5 @@ def _side_by_side(
         transfers=transfers,
         is_finished=False,
         is_windowed=any(chunk.windowed),
+        tokens=details if newest is None else (*details, newest),
     )

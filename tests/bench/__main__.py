@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.bench.row import Measurement
 
-NAMES = ("check", "map", "decode", "scoring", "training", "start")
+NAMES = ("map", "health", "check", "decode", "scoring", "training", "start")
 
 
 def main() -> int:
@@ -50,7 +50,9 @@ def table(rows: list[Measurement]) -> str:
         target = "" if row.target is None else f"{sign} {row.target:g}"
         limit = "" if row.limit is None else f"{row.limit:.3g}"
         met = {True: "yes", False: "no", None: ""}[row.ok]
-        value = row.note if row.value is None else f"{row.value:.3g} {row.unit}"
+        value = row.note if row.value is None else f"{row.value:.3g} {row.unit}".strip()
+        if row.value is not None and row.note:
+            value += f" ({row.note})"
         lines.append(f"| {row.name} | {value} | {limit} | {target} | {met} |")
     return "\n".join(lines)
 

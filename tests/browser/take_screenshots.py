@@ -1,6 +1,7 @@
-"""Take the pictures of the README: `python tests/browser/take_screenshots.py`."""
+"""Take the pictures of the README: `python tests/browser/take_screenshots.py [TAB …]`."""
 
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,8 +12,8 @@ FOLDER = ROOT / "assets" / "screenshots"
 STEPS = "150"
 
 
-def main() -> None:
-    """Open four tabs, let each show something real, and save what is seen."""
+def main(wanted: list[str]) -> None:
+    """Open each tab, let it show something real, and save what is seen; all if none is named."""
     with (
         tempfile.TemporaryDirectory() as home,
         served(Path(home)) as address,
@@ -28,6 +29,8 @@ def main() -> None:
             ("vocabulary", "light", _vocabulary),
             ("evaluate", "dark", _evaluate),
         ):
+            if wanted and tab not in wanted:
+                continue
             page.goto(f"{address}/?tab={tab}&__theme={theme}")
             page.wait_for_timeout(1500)
             show(page)
@@ -42,6 +45,8 @@ def _generate(page: Page) -> None:
         page.click("#generate")
         expect(page.locator("#identity")).to_contain_text(re.compile("differ|agree|same"))
         page.wait_for_timeout(4000)
+    page.locator("#heat button").first.click()
+    expect(page.locator("#top tr")).to_have_count(11)
 
 
 def _train(page: Page) -> None:
@@ -60,4 +65,4 @@ def _evaluate(page: Page) -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    main()
+    main(sys.argv[1:])

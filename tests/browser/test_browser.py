@@ -1,6 +1,8 @@
 """One look at every tab in a real browser, and what only a browser can show."""
 
+import json
 import re
+from urllib.parse import quote
 
 import pytest
 from serving import CHROMIUM, served
@@ -11,6 +13,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 
 expect = sync_api.expect
 ANSWER_MS = 30_000
+HOSTILE = '<img src=x onerror="alert(1)">'
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium (set CMC_CHROMIUM)"),
@@ -56,11 +59,20 @@ def open_tab(page, address: str, tab: str, **query: str) -> None:
 
 def generated(page) -> str:
     """Wait until a generation is complete and return the controlled text."""
-    expect(page.locator("#provenance a")).to_be_visible(timeout=ANSWER_MS)
     expect(page.locator("#identity")).to_contain_text(
         re.compile("identical|same as|agree|differ"), timeout=ANSWER_MS
     )
     return page.locator("#controlled-text textarea").input_value()
+
+
+def text(page, pane: str) -> str:
+    return page.locator(f"#{pane}-text textarea").input_value()
+
+
+def opened(page, address: str, query: str = "") -> None:
+    page.goto(f"{address}/?tab=generate{query}")
+    expect(page.locator("#strength-slider input[type=range]")).to_be_visible()
+    page.wait_for_timeout(500)  # what the link names is set once the page is there
 
 
 def test_generate_answers_at_first_sight(page, address):
@@ -72,7 +84,7 @@ def test_generate_answers_at_first_sight(page, address):
 
 
 def test_the_slider_works_by_keyboard_and_strength_zero_is_the_base(page, address):
-    open_tab(page, address, "generate", strength="1")
+    opened(page, address, "&strength=1")
     page.click("#generate")
     trained = generated(page)
     slider = page.locator("#strength-slider input[type=range]")
@@ -86,30 +98,50 @@ def test_the_slider_works_by_keyboard_and_strength_zero_is_the_base(page, addres
     expect(page.locator("#identity")).to_contain_text(
         "strength 0: identical to the base ✓", timeout=ANSWER_MS
     )
-    base = page.locator("#base-text textarea").input_value()
-    assert page.locator("#controlled-text textarea").input_value() == base
+    assert text(page, "controlled") == text(page, "base")
 
 
-def test_stop_keeps_the_text(page, address):
-    open_tab(page, address, "generate", strength="0", prompt="Tell+me+a+story.")
-    page.click("#details button")
-    page.locator("#tokens input[type=number]").fill("200")
-    page.locator("#tokens input[type=number]").blur()
-    page.locator("#temperature input[type=number]").fill("2")
-    page.locator("#temperature input[type=number]").blur()
+def test_a_drag_of_twenty_steps_ends_on_its_last_value(page, address):
+    opened(page, address, "&strength=-1&max_new_tokens=24")
+    slider = page.locator("#strength-slider input[type=range]")
+    box = slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 9, middle)
+    page.mouse.down()
+    for step in range(1, 21):
+        page.mouse.move(box["x"] + 9 + step * (box["width"] - 18) / 20, middle)
+        page.wait_for_timeout(30)
+    page.mouse.up()
+    expect(page.locator("#strength input")).to_have_value("2")
+    expect(page.locator("#provenance")).to_contain_text("lab:instruct at 2", timeout=ANSWER_MS)
+    last = generated(page)
+    page.wait_for_timeout(1500)  # nothing older may come after it
+    expect(page.locator("#provenance")).to_contain_text("lab:instruct at 2")
+    assert text(page, "controlled") == last
+    opened(page, address, "&strength=2&max_new_tokens=24")
     page.click("#generate")
-    text = page.locator("#base-text textarea")
-    expect(text).to_have_value(re.compile(r"\S"), timeout=ANSWER_MS)
+    assert generated(page) == last
+
+
+def test_stop_keeps_the_text_and_what_is_known_of_its_tokens(page, address):
+    opened(
+        page, address, "&strength=0&prompt=Tell+me+a+story.&max_new_tokens=400&temperature=2&seed=1"
+    )
+    page.click("#generate")
+    expect(page.locator("#base-text textarea")).to_have_value(re.compile(r"\S"), timeout=ANSWER_MS)
     page.click("#generate-stop")
-    page.wait_for_timeout(700)
-    kept = text.input_value()
+    expect(page.locator("#identity")).to_contain_text("the text stays")
+    kept = text(page, "base")
     assert kept
-    page.wait_for_timeout(700)
-    assert text.input_value() == kept
+    page.wait_for_timeout(1000)
+    assert text(page, "base") == kept
+    assert page.locator("#heat button").count() >= 1
+    page.click("#visit > button")
+    expect(page.locator("#history button")).to_have_count(1)
 
 
 def test_bad_input_is_a_toast_and_nothing_is_lost(page, address):
-    open_tab(page, address, "generate")
+    opened(page, address)
     page.fill("#prompt textarea", "What is this?")
     page.fill("#strength input", "99")
     page.click("#generate")
@@ -120,11 +152,114 @@ def test_bad_input_is_a_toast_and_nothing_is_lost(page, address):
     expect(page.locator("#prompt textarea")).to_have_value("What is this?")
 
 
-def test_a_link_restores_prompt_and_strength(page, address):
-    open_tab(page, address, "generate", strength="-0.5", prompt="Who+is+there%3F")
+def test_the_desk_adds_mutes_removes_and_resets(page, address):
+    opened(page, address)
+    page.click("#desk-add")
+    expect(page.locator("#second-controller input")).not_to_have_value("")
+    page.fill("#strength input", "0.5")
+    page.locator("#second-muted input").check()
+    expect(page.locator("#provenance")).to_contain_text("at 0 (", timeout=ANSWER_MS)
+    page.click("#second-remove")
+    expect(page.locator("#second-controller")).to_have_count(0)
+    page.click("#desk-reset")
+    expect(page.locator("#strength input")).to_have_value("1")
+    page.click("#generate")
+    expect(page.locator("#provenance")).to_have_text(
+        re.compile(r"^\s*lab:byte · lab:instruct at 1 \(cover\) · greedy\s*$"), timeout=ANSWER_MS
+    )
+
+
+def test_the_copied_link_restores_the_view(page, address):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    wanted = (
+        "&prompt=Who+is+there%3F&target=lab:twin&controller=lab:style:-0.5"
+        "&controller=lab:instruct:3:muted&transfer=cover&temperature=0.7&seed=5"
+    )
+    opened(page, address, wanted)
     expect(page.locator("#prompt textarea")).to_have_value("Who is there?")
-    expect(page.locator("#strength input")).to_have_value("-0.5")
+    page.click("#copy-link")
+    expect(page.locator("#link textarea, #link input")).to_have_value(re.compile("^http"))
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == page.locator("#link textarea, #link input").input_value()
+    assert len(link) < 250
+    page.goto(link)
+    expect(page.locator("#prompt textarea")).to_have_value("Who is there?")
+    expect(page.locator("#target input")).to_have_value(re.compile("^lab:twin"))
+    expect(page.locator("#controller input")).to_have_value("lab:style")
     expect(page.locator("#strength-slider input[type=range]")).to_have_value("-0.5")
+    expect(page.locator("#second-controller input")).to_have_value("lab:instruct")
+    expect(page.locator("#second-strength input")).to_have_value("3")
+    expect(page.locator("#second-muted input")).to_be_checked()
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+    page.click("#details > button")
+    expect(page.locator("#temperature input[type=number]")).to_have_value("0.7")
+    expect(page.locator("#seed input")).to_have_value("5")
+    expect(page.locator("#transfer input")).to_have_value("cover")
+
+
+def test_bad_parts_of_a_link_are_told_and_the_rest_is_kept(page, address):
+    opened(page, address, f"&prompt=Hi&seed=x&target=lab:gone&controller={quote(HOSTILE)}:1")
+    toast = page.get_by_test_id("toast-body")
+    for part in ("Left out of the link", "Seed is", "lab:gone", "is no name of a model"):
+        expect(toast).to_contain_text(part)
+    assert toast.locator("img").count() == 0
+    expect(page.locator("#prompt textarea")).to_have_value("Hi")
+    expect(page.locator("#controller input")).to_have_value("lab:instruct")
+
+
+def test_hostile_text_stays_text_wherever_it_is_shown(page, address):
+    opened(page, address, f"&prompt={quote(HOSTILE)}&temperature=2&max_new_tokens=12")
+    page.click("#generate")
+    generated(page)
+    page.click("#visit > button")
+    expect(page.locator("#history")).to_contain_text(HOSTILE)
+    page.locator("#target input").fill(HOSTILE)
+    page.locator("#target input").press("Enter")
+    page.keyboard.press("Escape")
+    page.click("#generate")
+    expect(page.get_by_test_id("toast-body")).to_contain_text(HOSTILE)
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_token_tells_what_stood_first_before_and_after(page, address):
+    opened(page, address)
+    page.click("#generate")
+    generated(page)
+    expect(page.locator("#identity")).to_contain_text("The base would have said otherwise at")
+    token = page.locator("#heat button").first
+    token.focus()
+    token.press("Enter")
+    expect(page.locator("#top tr")).to_have_count(11)
+    expect(page.locator("#top .said")).not_to_have_count(0)
+    assert token.inner_text().startswith("·")
+
+
+def test_strengths_and_targets_stand_side_by_side(page, address):
+    opened(page, address, "&max_new_tokens=12")
+    page.click("#compare-part > button")
+    page.click("#compare")
+    row = page.locator("#compare-grid tr").nth(1)
+    expect(row.locator("td")).to_have_count(5, timeout=ANSWER_MS)
+    expect(page.locator("#compare-grid")).to_contain_text("0 · base")
+    expect(row.locator("td").nth(2)).to_contain_text("Olga Holm lives in", timeout=ANSWER_MS)
+
+
+def test_a_result_is_exported_and_comes_back_from_the_history(page, address):
+    opened(page, address, "&strength=0.5")
+    page.click("#visit > button")
+    page.click("#generate")
+    first = generated(page)
+    with page.expect_download() as download:
+        page.click("#export")
+    data = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert data["controlled"]["text"] == first
+    assert data["request"]["controllers"] == {"lab:instruct": 0.5}
+    page.fill("#prompt textarea", "Name three animals.")
+    page.click("#generate")
+    expect(page.locator("#history button")).to_have_count(2, timeout=ANSWER_MS)
+    page.locator("#history button").nth(1).click()
+    expect(page.locator("#prompt textarea")).to_have_value("Where does Olga Holm live?")
+    expect(page.locator("#controlled-text textarea")).to_have_value(first)
 
 
 def test_train_runs_on_through_a_reload_for_every_visitor(browser, page, address):

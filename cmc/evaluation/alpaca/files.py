@@ -7,7 +7,7 @@ from typing import Any
 
 from cmc.data import read_json
 from cmc.errors import DataError
-from cmc.evaluation.alpaca.preferences import checked_preference, swapped
+from cmc.evaluation.preferences import checked_preference, swapped
 
 _OUTPUTS = 'Every record needs "instruction" and "output", as in a model_outputs.json.'
 _ANNOTATIONS = 'Every record needs "instruction", "output_1", "output_2" and "preference".'

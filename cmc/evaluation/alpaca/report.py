@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cmc.evaluation.alpaca.preferences import length_controlled, summarise
+from cmc.evaluation.preferences import length_controlled, summarise
 from cmc.evaluation.scores import bootstrap_interval
 from cmc.evaluation.texts import distinct_n, is_refusal
 
@@ -26,6 +26,7 @@ def report_annotations(annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "annotator": _names(annotations, "annotator"),
         **summarise([each["preference"] for each in annotations]),
         **length_controlled(annotations),
+        "subsets": _subsets(annotations),
         "avg_length": length.value,
         "avg_length_interval": {"low": length.low, "high": length.high, "n": length.n},
         "distinct_2": distinct_n(outputs, 2),
@@ -36,3 +37,14 @@ def report_annotations(annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _names(annotations: Sequence[dict[str, Any]], key: str) -> str | None:
     found = sorted({str(each[key]) for each in annotations if each.get(key) is not None})
     return ", ".join(found) or None
+
+
+def _subsets(annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the win rate in every part of the data, with its own interval and n."""
+    parts: dict[str, list[float | None]] = {}
+    for each in annotations:
+        if each.get("dataset"):
+            parts.setdefault(str(each["dataset"]), []).append(each["preference"])
+    kept = ("win_rate", "standard_error", "low", "high", "n_total")
+    found = {name: summarise(part) for name, part in sorted(parts.items())}
+    return {name: {key: part[key] for key in kept} for name, part in found.items()}

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmc.data import format_prompt, response_prefix
-from cmc.errors import SettingError
+from cmc.evaluation.room import greedy_answers
 from cmc.evaluation.texts import rouge_l_recall
 from cmc.evaluation.tofu.formulas import answer_probability
 from cmc.evaluation.tofu.logs import Item
 from cmc.evaluation.tofu.questions import Question
-from cmc.generation import ControlledModel, Row
-from cmc.settings import Sampling
-
-LEAST_NEW_TOKENS = 8  # with less room an answer says nothing about the model
+from cmc.generation import ControlledModel
 
 
 @dataclass(frozen=True)
@@ -71,27 +68,11 @@ def generations(
     model: ControlledModel, questions: Sequence[Question], asking: Asking
 ) -> Iterator[list[str]]:
     """Yield the greedy answers, a batch at a time, in the order of the questions."""
-    for start in range(0, len(questions), asking.batch_size):
-        part = questions[start : start + asking.batch_size]
-        prompts = [format_prompt(asking.prompt_format, each.question) for each in part]
-        room = _room(model, prompts, asking.max_new_tokens)
-        rows = [Row(prompt, asking.strengths) for prompt in prompts]
-        said = model.generate(rows, Sampling(max_new_tokens=room))
+    prompts = [format_prompt(asking.prompt_format, each.question) for each in questions]
+    for said in greedy_answers(
+        model, prompts, asking.strengths, asking.max_new_tokens, asking.batch_size
+    ):
         yield [each.text.strip() for each in said]
-
-
-def _room(model: ControlledModel, prompts: Sequence[str], wanted: int) -> int:
-    if model.target.context is None:
-        return wanted
-    longest = max(len(model.target.vocabulary.encode_prompt(prompt)) for prompt in prompts)
-    room = model.target.context - max(longest, 1)
-    if room < LEAST_NEW_TOKENS:
-        raise SettingError(
-            f"a question of {longest} tokens leaves no room for an answer within the "
-            f"{model.target.context} tokens that {model.target.name} can read",
-            hint="Choose a target with a longer context.",
-        )
-    return min(wanted, room)
 
 
 def item(question: Question, losses: Sequence[float], generation: str) -> Item:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cmc.errors import DataError
-from cmc.evaluation.scores import bootstrap_interval
+from cmc.evaluation.scores import bootstrap_interval, mean_interval
 from cmc.evaluation.texts import is_refusal, rouge_l_recall
 from cmc.evaluation.tofu.formulas import (
     forget_quality,
@@ -102,7 +102,7 @@ def _split(values: Mapping[str, np.ndarray] | None) -> dict[str, Any]:
     for part, each in (values or {}).items():
         if not len(each):
             continue
-        interval = bootstrap_interval([each], np.mean)
+        interval = mean_interval(each)
         name = "refusal_rate" if part == "refusals" else part
         found[name] = interval.value
         found["intervals"][name] = {

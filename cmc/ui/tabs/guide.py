@@ -17,8 +17,9 @@ The large model's weights are never touched. At strength 0 you get exactly the b
 
 ## First steps
 1. **Generate**: press *Generate*. The base does not know how to answer; under control it does.
-   Move the slider: 0 is the base, 1 is as trained.
-2. Open *Second controller* and add a style on top; each has its own strength.
+   Move the slider: 0 is the base, 1 is as trained. Click a coloured token to see what control
+   did to it.
+2. Press *Add controller* and put a style on top; each has its own strength.
 3. **Vocabulary**: see how the controller's tokens meet those of a target that spells differently.
 4. **Evaluate**: see what is left of the effect on every target, with 95 % intervals.
 5. **Train**: press *Start training*. A small controller takes a minute or two on a laptop. You may

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cmc.evaluation.scores import bootstrap_interval
+from cmc.evaluation.scores import mean_interval
 
 LOSS, DRAW, WIN = 1.0, 1.5, 2.0
 
@@ -67,12 +67,12 @@ def summarise(preferences: Sequence[float | None]) -> dict[str, Any]:
     """Return win rate, standard error, 95 % bootstrap interval and counts; None is left out."""
     values = [each for each in preferences if each is not None]
     verdicts = [DRAW if each == DRAW else float(round(each)) for each in values]
-    interval = bootstrap_interval([np.array(values)], win_rate) if values else None
+    interval = mean_interval(np.array(values) - LOSS) if values else None
     return {
         "win_rate": win_rate(values) if values else None,
         "standard_error": standard_error(values),
-        "low": interval and interval.low,
-        "high": interval and interval.high,
+        "low": interval and 100 * interval.low,
+        "high": interval and 100 * interval.high,
         "discrete_win_rate": win_rate(verdicts) if values else None,
         "n_wins": verdicts.count(WIN),
         "n_wins_base": verdicts.count(LOSS),

@@ -1,0 +1,60 @@
+"""Control inside transformers' own `generate`."""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import LogitsProcessor
+
+from cmc.errors import ControlError
+from cmc.generation.mix import Mix
+
+
+class ControlProcessor(LogitsProcessor):
+    """Adds control to the scores of every step of one call of `generate`.
+
+    Made by `ControlledModel.processor`, for greedy decoding and sampling, and used once.
+
+    Raises:
+        ControlError: `generate` searches beams, verifies an assistant's draft, or works on other
+            rows than it was made for.
+    """
+
+    def __init__(self, mix: Mix, rows: int, eos_ids: Sequence[int]) -> None:
+        self._mix = mix
+        self._active = list(range(rows))
+        self._rows = rows
+        self._eos_ids = set(eos_ids)
+        self._seen: torch.Tensor | None = None
+
+    @torch.inference_mode()
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return `(batch, vocab)` scores under control.
+
+        Args:
+            input_ids: `(batch, time)`, what the target has read.
+            scores: `(batch, vocab)` of the target, nats up to a constant per row.
+        """
+        self._follow(input_ids)
+        self._seen = input_ids.clone()
+        found = self._mix.step(scores.float(), self._active).scores
+        return found.to(scores.dtype).clone()
+
+    def _follow(self, input_ids: torch.Tensor) -> None:
+        if len(input_ids) != self._rows:
+            raise ControlError(
+                f"generate works on {len(input_ids)} texts, control was prepared for {self._rows}",
+                hint="Give one row per prompt; beam search and several answers per prompt do not "
+                "work with control.",
+            )
+        if self._seen is None:
+            return
+        is_next = input_ids.shape[1] == self._seen.shape[1] + 1
+        if not is_next or not torch.equal(input_ids[:, :-1], self._seen):
+            raise ControlError(
+                "generate does not go on token by token",
+                hint="Use greedy decoding or sampling, without beams and assistant, and a new "
+                "processor for every call.",
+            )
+        chosen = input_ids[:, -1].tolist()
+        self._active = [row for row in self._active if chosen[row] not in self._eos_ids]
+        self._mix.push({row: chosen[row] for row in self._active})

@@ -1,0 +1,85 @@
+"""Stand-ins for models that are too large to carry: real vocabularies and texts, random weights."""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from cmc.controller import Controller, default_settings
+from cmc.errors import DataError
+from cmc.models import LanguageModel
+from cmc.vocab import Vocabulary
+
+CONTEXT = 8192  # tokens, more than any benchmark reads
+
+
+@cache
+def vocabulary(name: str) -> Vocabulary:
+    """Return a published vocabulary of the third-party data."""
+    file = _shared("tokenizers", name, "tokenizer.json")
+    return Vocabulary(PreTrainedTokenizerFast(tokenizer_file=str(file)), eos_ids=[2])
+
+
+@cache
+def answers() -> list[str]:
+    """Return English answers of AlpacaEval's reference model."""
+    outputs = _shared("alpaca_eval", "text_davinci_003_outputs.json").read_text("utf-8")
+    return [each["output"] for each in json.loads(outputs)]
+
+
+def long_text(tokens: int, name: str) -> tuple[str, list[int]]:
+    """Return a prompt, and `tokens` ids with which answers go on behind it."""
+    known = vocabulary(name)
+    ids = known.encode_continuation(" ".join(answers()).encode()[: 12 * tokens])
+    if len(ids) < tokens:
+        raise DataError("the texts are too short", hint="Take more of them.")
+    return answers()[0], ids[:tokens]
+
+
+def network(size: int, *, hidden: int, layers: int, seed: int) -> LlamaForCausalLM:
+    """Return a Llama with tied heads and random weights."""
+    torch.manual_seed(seed)
+    heads = hidden // 32
+    config = LlamaConfig(
+        vocab_size=size, hidden_size=hidden, intermediate_size=hidden * 8 // 3,
+        num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=heads,
+        max_position_embeddings=CONTEXT, tie_word_embeddings=True, bos_token_id=None,
+        eos_token_id=None, pad_token_id=None, initializer_range=0.05,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval().requires_grad_(False)
+
+
+@cache
+def target(name: str, *, hidden: int = 512, layers: int = 12) -> LanguageModel:
+    """Return a target in a published vocabulary."""
+    known = vocabulary(name)
+    return LanguageModel(
+        f"stand-in:{name}", network(known.size, hidden=hidden, layers=layers, seed=1), known
+    )
+
+
+@cache
+def controller(*, hidden: int = 96, layers: int = 4, has_prior: bool = True) -> Controller:
+    """Return a controller in the vocabulary of Llama-2, as the published ones are."""
+    known = vocabulary("llama2")
+    delta, prior = (network(known.size, hidden=hidden, layers=layers, seed=seed) for seed in (2, 3))
+    settings = default_settings() | {"prompt_format": "plain"}
+    return Controller("stand-in", delta, prior if has_prior else None, known, settings)
+
+
+def weights(model: torch.nn.Module) -> int:
+    """Return the bytes of a model's weights, which a step reads once."""
+    return sum(each.numel() * each.element_size() for each in model.parameters())
+
+
+def _shared(*parts: str) -> Path:
+    default = Path(__file__).resolve().parents[3] / "shared"
+    path = Path(os.environ.get("CMC_SHARED", default)).joinpath("data", *parts)
+    if not path.exists():
+        raise DataError(
+            f"third-party data is absent: {'/'.join(parts)}", hint="Set CMC_SHARED to its folder."
+        )
+    return path
