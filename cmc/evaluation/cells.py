@@ -36,6 +36,8 @@ def measured(
     cells: Sequence[Cell], found: MutableMapping[str, dict[str, Any]]
 ) -> Iterator[Progress]:
     """Measure the cells that are not in `found`, in their order, and put them there."""
+    # The template may be a target too: what is asked twice is measured, and counted, once.
+    cells = list({cell.key: cell for cell in cells}.values())
     done = sum(cell.key in found for cell in cells)
     for cell in cells:
         if cell.key in found:

@@ -63,6 +63,8 @@ def stored_request(kind: str, stored: Any) -> Any:
 
 def _filled(kind: type, stored: Mapping[str, Any]) -> Any:
     """Fill a dataclass from plain JSON: lists become tuples, objects the dataclasses they were."""
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"it is a {type(stored).__name__}, not an object")
     values: dict[str, Any] = {}
     for each in fields(kind):
         if each.name not in stored:

@@ -154,7 +154,7 @@ class Workspace:
 
     def strength_advice(self, controller: str) -> StrengthAdvice:
         """Return which strengths a controller recommends, without loading its weights."""
-        return read_advice(self._place_of(controller))
+        return read_advice(self.place_of(controller))
 
     def inspect_map(self, request: MapRequest) -> InspectedMap:
         """Build the vocab map of a pair and measure it on a short text."""
