@@ -21,12 +21,13 @@ from cmc.ui.tabs.generate.choices import CompareChoices, GenerateChoices
 from cmc.ui.tabs.generate.compare import comparison_data, grid_html
 from cmc.ui.tabs.generate.desk import ticks_html
 from cmc.ui.tabs.generate.heat import heat_html, signed, told_otherwise, top_html
-from cmc.ui.tabs.generate.history import MOST, history_html, remembered
+from cmc.ui.tabs.generate.history import MOST, WHOLE, history_html, remembered
 from cmc.ui.tabs.generate.link import LONGEST_PROMPT, Offer, link_query, read_link
 from cmc.ui.tabs.generate.panes import Result
 from cmc.workspace import SideBySide, Workspace
 from cmc.workspace.advice import StrengthAdvice
 from cmc.workspace.comparison import Compared
+from cmc.workspace.evaluations import Recommendation
 from cmc.workspace.result import result_data
 
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -337,8 +338,27 @@ def test_the_table_of_a_token_shows_both_sides_and_each_controller():
 )
 def test_ticks_stand_at_the_ends_at_0_and_at_1(advice, places):
     drawn = ticks_html(advice)
+    assert "<u" not in drawn
     assert [part.split(">")[-1] for part in drawn.split("</span>")[:-1]] == places
     assert f"recommended: {advice.recommended:g}" in drawn
+
+
+def test_what_a_sweep_found_goes_before_what_the_controller_says():
+    found = Recommendation(0.5, ((1.25, 9.0),), "best within harm", "sweep <1>")
+    advice = StrengthAdvice(1.0, -1.0, 2.0).measured(found)
+    assert (advice.recommended, advice.low, advice.high) == (0.5, -1.0, 2.0)
+    drawn = ticks_html(advice)
+    assert 'style="--at:0.5000" title="recommended: 0.5, best within harm' in drawn
+    assert "sweep &lt;1&gt;" in drawn
+    assert 'style="--at:0.7500;--to:1.0000"' in drawn  # cut where the slider ends
+    assert StrengthAdvice().measured(None) == StrengthAdvice()
+
+
+def test_a_controller_that_cannot_be_read_gets_the_usual_range(tmp_path):
+    (tmp_path / "controller.json").write_text("{", encoding="utf-8")
+    workspace = Workspace(home=tmp_path / "home")
+    for name in (str(tmp_path), "run:gone", "owner/on-the-hub", "", "lab:nothing"):
+        assert workspace.strength_advice(name, "lab:byte") == StrengthAdvice()
 
 
 def test_the_history_keeps_the_newest_once():
@@ -347,6 +367,16 @@ def test_the_history_keeps_the_newest_once():
     for result in [*results, results[-1]]:
         kept = remembered(kept, result)
     assert kept == results[: -MOST - 1 : -1]
+
+
+def test_the_history_lets_go_of_what_takes_most_memory():
+    kept: list[Result] = []
+    for number in range(WHOLE + 1):
+        kept = remembered(kept, Result(GenerateChoices(prompt=str(number)), shown(detail("a"))))
+    assert [len(each.shown.tokens[0].before) for each in kept] == [1] * WHOLE + [0]
+    old = kept[-1].shown.tokens[0]
+    assert old.chosen == detail("a").chosen
+    assert "generate again" in top_html(old)
 
 
 def test_an_exported_result_is_json_even_where_a_token_was_impossible():

@@ -57,6 +57,7 @@ def build_app(workspace: Workspace) -> gr.Blocks:
         _keep_controllers_fresh(workspace, demo, (first, third, fourth), choices)
         _restore_from_link(workspace, demo, tabs, generate)
         _use_controller_of_run(workspace, tabs, train, generate)
+        _keep_marks_fresh(workspace, demo, first, generate)
     return demo
 
 
@@ -116,15 +117,35 @@ def _keep_controllers_fresh(
     gr.on([demo.load, *(tab.select for tab in tabs)], refresh, None, choices, **QUIET)
 
 
+def _keep_marks_fresh(
+    workspace: Workspace, demo: gr.Blocks, tab: gr.Tab, generate: GenerateTab
+) -> None:
+    """Mark the strengths that sweeps recommend, when the page or the tab opens, and per target."""
+    target = generate.fields["target"]
+
+    def mark(steered: str, *names: str) -> dict[Any, Any]:
+        return generate.desk.marks(workspace, steered, names)
+
+    ticks = [channel.ticks for channel in generate.desk.channels]
+    gr.on(
+        [demo.load, tab.select, target.change],
+        mark,
+        [target, *generate.controllers],
+        ticks,
+        **QUIET,
+    )
+
+
 def _use_controller_of_run(
     workspace: Workspace, tabs: gr.Tabs, train: TrainTab, generate: GenerateTab
 ) -> None:
     """Bring the controller of the shown run to Generate."""
+    target = generate.fields["target"]
 
-    def use(seen: Mapping[str, str]) -> dict[Any, Any]:
+    def use(seen: Mapping[str, str], steered: str) -> dict[Any, Any]:
         name = RUN_PREFIX + seen["run"]
-        recommended = workspace.strength_advice(name).recommended
-        wanted = {"controller": name, "strength": recommended, "muted": False}
+        recommended = workspace.strength_advice(name, steered).recommended
+        wanted = {"target": steered, "controller": name, "strength": recommended, "muted": False}
         return generate.shown(workspace, wanted) | {tabs: gr.Tabs(selected="generate")}
 
-    train.use.click(use, train.seen, [tabs, *generate.outputs], **QUIET)
+    train.use.click(use, [train.seen, target], [tabs, *generate.outputs], **QUIET)

@@ -29,6 +29,7 @@ from cmc.vocab import VocabMap, Vocabulary
 from cmc.vocab.health import inspected_map, map_summary
 from cmc.workspace.advice import StrengthAdvice, read_advice
 from cmc.workspace.comparison import Compared, stream_comparison
+from cmc.workspace.evaluations import recommended_strength
 from cmc.workspace.kept import Kept
 from cmc.workspace.memory import memory_told
 from cmc.workspace.side_by_side import SideBySide, stream_rows
@@ -152,9 +153,13 @@ class Workspace:
         how = {"transfer": request.transfer, "cover": request.cover, "rails": request.rails}
         return self._pairs.get(key, lambda: ControlledModel(target, controllers, **how))
 
-    def strength_advice(self, controller: str) -> StrengthAdvice:
-        """Return which strengths a controller recommends, without loading its weights."""
-        return read_advice(self.place_of(controller))
+    def strength_advice(self, controller: str, target: str) -> StrengthAdvice:
+        """Return which strengths to use: the newest sweep's of the pair, else the controller's."""
+        try:
+            advice = read_advice(self.place_of(controller))
+        except RunError:  # using it tells what is wrong
+            return StrengthAdvice()
+        return advice.measured(recommended_strength(self, controller, target))
 
     def inspect_map(self, request: MapRequest) -> InspectedMap:
         """Build the vocab map of a pair and measure it on a short text."""

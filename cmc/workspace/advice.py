@@ -7,6 +7,7 @@ from cmc.controller import read_settings
 from cmc.errors import CmcError
 from cmc.models import find_folder
 from cmc.settings import SLIDER_RANGE, STRENGTH_RANGE, checked_number
+from cmc.workspace.evaluations import Recommendation
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,15 @@ class StrengthAdvice:
     recommended: float = 1.0
     low: float = SLIDER_RANGE[0]
     high: float = SLIDER_RANGE[1]
+    harm: tuple[tuple[float, float], ...] = ()  # stretches, from and to, that do harm
+    why: str = "as its controller was trained"
+
+    def measured(self, found: Recommendation | None) -> "StrengthAdvice":
+        """Return what a sweep of the pair found instead; without one, the same advice."""
+        if found is None:
+            return self
+        why = f"{found.why} (measured by {found.run})"
+        return StrengthAdvice(found.strength, self.low, self.high, found.harm, why)
 
 
 def read_advice(place: str) -> StrengthAdvice:

@@ -65,7 +65,7 @@ def build_generate_tab(workspace: Workspace) -> GenerateTab:
     with gr.Row(equal_height=False, elem_classes="page"):
         with gr.Column(scale=0, min_width=350, elem_classes="panel"):
             target = _target(workspace)
-            desk = build_desk(workspace)
+            desk = build_desk(workspace, target)
             with gr.Accordion("Transfer and sampling", open=False, elem_id="details"):
                 details = _details()
         with gr.Column(scale=1, min_width=420):

@@ -1,13 +1,13 @@
 """The mixing desk: a strength slider with ticks and a number box for each controller."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from cmc.settings import STARTER_CONTROLLER
+from cmc.settings import STARTER_CONTROLLER, STARTER_TARGET
 from cmc.ui.form import QUIET, guarded
 from cmc.ui.tabs.generate.choices import CHANNELS, NO_CONTROLLER
 from cmc.workspace import Workspace
@@ -60,18 +60,26 @@ class Desk:
     def shown(self, workspace: Workspace, values: dict[str, Any]) -> dict[Any, Any]:
         """Return updates that put the channels a link or the history names on the desk."""
         updates: dict[Any, Any] = {}
+        steered = values.get("target", STARTER_TARGET)
         for prefix, channel in zip(CHANNELS, self.channels, strict=True):
             if f"{prefix}controller" in values:
                 name = values[f"{prefix}controller"]
                 strength = values[f"{prefix}strength"]
-                updates |= _set(channel, workspace.strength_advice(name), strength, name)
+                updates |= _set(channel, workspace.strength_advice(name, steered), strength, name)
                 updates[channel.muted] = values[f"{prefix}muted"]
             elif f"{prefix}strength" in values:
-                advice = workspace.strength_advice(STARTER_CONTROLLER)
+                advice = workspace.strength_advice(STARTER_CONTROLLER, steered)
                 strength = values[f"{prefix}strength"]
                 updates[channel.strength] = strength
                 updates[channel.slider] = min(advice.high, max(advice.low, strength))
         return updates
+
+    def marks(self, workspace: Workspace, target: str, names: Sequence[str]) -> dict[Any, Any]:
+        """Return updates that mark what is recommended for a target; strengths stay."""
+        return {
+            channel.ticks: ticks_html(workspace.strength_advice(name or "", target or ""))
+            for channel, name in zip(self.channels, names, strict=True)
+        }
 
 
 def ticks_html(advice: StrengthAdvice) -> str:
@@ -86,12 +94,14 @@ def ticks_html(advice: StrengthAdvice) -> str:
         f"{_edge(place, advice)}>{html.escape(words.get(place, f'{place:g}'))}</span>"
         for place in places
     ]
-    at = (advice.recommended - advice.low) / length
-    marks.append(f'<i style="--at:{at:.4f}" title="recommended: {advice.recommended:g}"></i>')
+    at = min(1.0, max(0.0, (advice.recommended - advice.low) / length))
+    why = html.escape(f"recommended: {advice.recommended:g}, {advice.why}")
+    marks.append(f'<i style="--at:{at:.4f}" title="{why}"></i>')
+    marks += [_stretch(advice, *each) for each in advice.harm]
     return f'<div class="ticks" aria-hidden="true">{"".join(marks)}</div>'
 
 
-def build_desk(workspace: Workspace) -> Desk:
+def build_desk(workspace: Workspace, target: gr.Dropdown) -> Desk:
     """Lay out the channels, of which the first holds the starter controller."""
     with gr.Column(elem_classes="desk"):
         channels = tuple(
@@ -102,13 +112,13 @@ def build_desk(workspace: Workspace) -> Desk:
             add = gr.Button("+ Add controller", size="sm", elem_id="desk-add")
             reset = gr.Button("Reset strengths", size="sm", elem_id="desk-reset")
     desk = Desk(channels, add, reset)
-    _wire(workspace, desk)
+    _wire(workspace, desk, target)
     return desk
 
 
 def _channel(workspace: Workspace, prefix: str, name: str) -> ChannelParts:
     """Lay out one channel; without a controller it is hidden."""
-    advice = workspace.strength_advice(name or STARTER_CONTROLLER)
+    advice = workspace.strength_advice(name or STARTER_CONTROLLER, STARTER_TARGET)
     label = "Controller" if not prefix else f"{prefix.strip('-').capitalize()} controller"
     with gr.Column(visible=bool(name), elem_classes="dial") as box:
         with gr.Row(elem_classes="channel-head"):
@@ -156,43 +166,45 @@ def _dial(advice: StrengthAdvice, elem_id: str) -> tuple[gr.Number, gr.Slider, g
     return number, slider, ticks
 
 
-def _wire(workspace: Workspace, desk: Desk) -> None:
+def _wire(workspace: Workspace, desk: Desk, target: gr.Dropdown) -> None:
     """Connect choosing, adding, removing and resetting."""
     names = [channel.controller for channel in desk.channels]
 
-    def add(*used: str) -> dict[Any, Any]:
+    def add(steered: str, *used: str) -> dict[Any, Any]:
         free = [i for i, name in enumerate(used) if not name]
         if not free:
             gr.Info(f"The desk has {len(CHANNELS)} channels. Remove a controller first.")
             return {desk.add: gr.skip()}
         offered = workspace.names_of_controllers()
         name = next((each for each in offered if each not in used), offered[0])
-        advice = workspace.strength_advice(name)
+        advice = workspace.strength_advice(name, steered or "")
         return _set(desk.channels[free[0]], advice, advice.recommended, name)
 
-    def reset(*used: str) -> dict[Any, Any]:
+    def reset(steered: str, *used: str) -> dict[Any, Any]:
         updates: dict[Any, Any] = {}
         for channel, name in zip(desk.channels, used, strict=True):
-            recommended = workspace.strength_advice(name).recommended
-            updates |= {channel.strength: recommended, channel.slider: recommended}
+            advice = workspace.strength_advice(name or "", steered or "")
+            inside = min(advice.high, max(advice.low, advice.recommended))
+            updates |= {channel.strength: advice.recommended, channel.slider: inside}
             updates[channel.muted] = False
         return updates
 
     for channel in desk.channels:
         outputs = [channel.box, channel.controller, channel.strength, channel.slider]
         outputs += [channel.ticks, channel.muted]
-        channel.controller.input(_chooser(workspace, channel), channel.controller, outputs, **QUIET)
+        chosen = [channel.controller, target]
+        channel.controller.input(_chooser(workspace, channel), chosen, outputs, **QUIET)
         cleared = {channel.box: gr.Column(visible=False), channel.controller: NO_CONTROLLER}
         channel.remove.click(_always(cleared), None, outputs, **QUIET)
-    desk.add.click(guarded(add), names, [*desk.outputs, desk.add], **QUIET)
-    desk.reset.click(guarded(reset), names, desk.outputs, **QUIET)
+    desk.add.click(guarded(add), [target, *names], [*desk.outputs, desk.add], **QUIET)
+    desk.reset.click(guarded(reset), [target, *names], desk.outputs, **QUIET)
 
 
-def _chooser(workspace: Workspace, channel: ChannelParts) -> Callable[[str], dict[Any, Any]]:
+def _chooser(workspace: Workspace, channel: ChannelParts) -> Callable[..., dict[Any, Any]]:
     """Return what shows the range of the controller that was chosen."""
 
-    def choose(name: str) -> dict[Any, Any]:
-        advice = workspace.strength_advice(name or "")
+    def choose(name: str, steered: str) -> dict[Any, Any]:
+        advice = workspace.strength_advice(name or "", steered or "")
         return _set(channel, advice, advice.recommended, name, keeps_name=True)
 
     return guarded(choose)
@@ -222,6 +234,13 @@ def _set(
         channel.muted: False,
     }
     return updates if keeps_name else updates | {channel.controller: name}
+
+
+def _stretch(advice: StrengthAdvice, start: float, end: float) -> str:
+    """Return a stretch of strengths that do harm, as far as it lies on the slider."""
+    length = advice.high - advice.low
+    start, end = (min(advice.high, max(advice.low, each)) - advice.low for each in (start, end))
+    return f'<u style="--at:{start / length:.4f};--to:{end / length:.4f}" title="does harm"></u>'
 
 
 def _edge(place: float, advice: StrengthAdvice) -> str:

@@ -10,6 +10,7 @@ from cmc.ui.tokens import visible
 FULL = 6.0  # nats; a shift this large has the full colour
 EMPTY = "The controlled tokens appear here, coloured by how far control moved each."
 HINT = "Choose a token to see what stood first before and after control."
+THINNED = "An older result of this visit: generate again to see what stood first here."
 # A click on a token, or Enter with the keyboard on it, tells which one.
 ON_CLICK = """element.addEventListener('click', event => {
   const token = event.target.closest('button[data-at]');
@@ -56,13 +57,15 @@ def top_html(token: TokenDetail | None, names: Sequence[str] = ()) -> str:
             f"{html.escape(name)} alone {signed(shift)}"
             for name, shift in zip(names, token.shifts, strict=True)
         ]
+    head = f'<p class="top-head">{" · ".join(parts)}</p>'
+    if not token.before:
+        return f'{head}<p class="heat-empty">{THINNED}</p>'
     heads = '<tr><th colspan="2">base</th><th colspan="2">controlled</th><th>change</th></tr>'
     rows = "".join(
         f"<tr>{_cells(old, old.base_logprob, token)}{_cells(new, new.controlled_logprob, token)}"
         f"{_change(new)}</tr>"
         for old, new in zip(token.before, token.after, strict=True)
     )
-    head = f'<p class="top-head">{" · ".join(parts)}</p>'
     return f'{head}<table class="top">{heads}{rows}</table>'
 
 
