@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from cmc.vocab import Kind, VocabMap, Vocabulary
+from cmc.vocab.visible import VISIBLE, visible
 
 PAGE_ROWS = 50
 COLUMNS = ("id", "target token", "kind", "controller token", "controller id")
 KINDS = ("exact", "prefix", "extension", "composed", "role", "none")
 NAMES = np.array([kind.name.lower() for kind in sorted(Kind)])
-VISIBLE = str.maketrans({" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\x00": "␀"})
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,6 @@ class Piece:
     controller: tuple[bytes, ...]
     target: tuple[bytes, ...]
     kinds: tuple[str, ...]  # one for every target token
-
-
-def visible(data: bytes | None) -> str:
-    """Return bytes as text with visible white space; broken UTF-8 as `<E2>`."""
-    if data is None:
-        return ""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        text = "".join(chr(byte) if 32 <= byte < 127 else f"<{byte:02X}>" for byte in data)
-    shown = text.translate(VISIBLE)
-    return "".join(sign if sign.isprintable() else f"<U+{ord(sign):04X}>" for sign in shown)
 
 
 def align(

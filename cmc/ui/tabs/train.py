@@ -18,9 +18,10 @@ SIZES = {"small": (64, 2), "medium": (TrainSettings.hidden_size, TrainSettings.l
 SIZES["large"] = (160, 4)
 LIKE_PRIOR = "prior"  # the lab's tiny language model goes on learning; it carries over best
 TEXT = {
-    "data": "A set of the starter lab, or a file: instruction, output and, optionally, input.",
-    "upload": "Or your own: JSON or JSONL",
-    "retain": "For npo: records whose answers must stay.",
+    "data": "A set of the starter lab, or a file of instructions and answers in a common layout.",
+    "upload": "Or your own: JSON, CSV or Parquet",
+    "objective": "sft learns the answers; all others forget them.",
+    "retain": "For forgetting: records whose answers must stay.",
     "none": "No run yet. Start one: it goes on when you close this page.",
     "off": "Training is switched off on this public Space. Run the app on your own machine, or "
     "duplicate the Space and set <code>ALLOW_PUBLIC_TRAINING=1</code>.",
@@ -130,7 +131,7 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
     )
     fields["upload"] = gr.File(
         label=TEXT["upload"],
-        file_types=[".json", ".jsonl"],
+        file_types=[".json", ".jsonl", ".csv", ".tsv", ".parquet"],
         type="filepath",
         height=72,
         elem_id="train-upload",
@@ -158,27 +159,24 @@ def _fields(workspace: Workspace) -> dict[str, Any]:
 def _details(workspace: Workspace) -> dict[str, Any]:
     """Lay out what is rarely changed; every default comes from `TrainSettings`."""
     default = TrainSettings()
+    is_open = workspace.mode == "local"
     return {
         "name": gr.Textbox(default.name, label="Name of the run", elem_id="train-name"),
-        "objective": gr.Radio(
-            list(OBJECTIVES), value=default.objective, label="Objective", elem_id="train-objective"
+        "objective": gr.Dropdown(
+            list(OBJECTIVES), value=default.objective, label="Objective", info=TEXT["objective"],
+            elem_id="train-objective",
         ),
-        "retain": gr.Textbox(
-            default.retain, label="Retain", info=TEXT["retain"], elem_id="train-retain"
+        "retain": gr.Dropdown(
+            [("none", ""), *workspace.names_of_data()], value=default.retain, label="Retain",
+            info=TEXT["retain"], allow_custom_value=is_open, elem_id="train-retain",
         ),
         "prompt_format": gr.Dropdown(
-            list(PROMPT_FORMATS),
-            value="qa",
-            label="Prompt format",
-            info="qa is the starter lab's; alpaca the published one.",
-            elem_id="train-format",
+            list(PROMPT_FORMATS), value="qa", label="Prompt format",
+            info="qa is the starter lab's; alpaca the published one.", elem_id="train-format",
         ),
         "init": gr.Dropdown(
-            [("as the size says", ""), *workspace.names_of_controllers()],
-            value=default.init,
-            label="Start from",
-            allow_custom_value=workspace.mode == "local",
-            elem_id="train-init",
+            [("as the size says", ""), *workspace.names_of_controllers()], value=default.init,
+            label="Start from", allow_custom_value=is_open, elem_id="train-init",
         ),
         "learning_rate": gr.Number(default.learning_rate, label="Learning rate", elem_id="rate"),
         "batch_size": gr.Number(default.batch_size, precision=0, label="Batch size"),
@@ -187,7 +185,7 @@ def _details(workspace: Workspace) -> dict[str, Any]:
             0, 0.5, default.held_out_fraction, step=0.01, label="Held-out share"
         ),
         "seed": gr.Number(default.seed, precision=0, label="Seed"),
-    }
+    }  # fmt: skip
 
 
 def _run_view() -> Shown:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 
 from cmc.generation import TokenDetail, TokenOption
-from cmc.ui.tokens import visible
+from cmc.vocab.visible import visible
 
 FULL = 6.0  # nats; a shift this large has the full colour
 EMPTY = "The controlled tokens appear here, coloured by how far control moved each."
