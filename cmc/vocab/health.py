@@ -168,8 +168,8 @@ def advice(transfer: str, letter: str, languages: Sequence[dict[str, Any]]) -> s
         said = {
             "A": "Both sides cut this text alike: expect nearly the whole effect.",
             "B": "Most of this text is cut alike: expect about half of the effect, or use cover.",
-            "C": "Much of this text is cut differently: expect a third of the effect or less, use "
-            "cover.",
+            "C": "Much of this text is cut differently: expect less than half of the effect, "
+            "use cover.",
             "D": "The two sides cut this text differently: expect next to no effect, use cover.",
         }[letter]
     weak = [each["language"] for each in languages if each["grade"] > max(letter, "B")]
