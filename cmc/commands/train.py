@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ def add_train(commands: Any) -> None:
     train.add_argument(
         "--run", dest="run_folder", metavar="FOLDER", default="", help="the run's folder"
     )
+    train.add_argument(
+        "--queue", action="store_true", help="wait until no other run is in progress"
+    )
 
 
 def _train(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -39,7 +43,8 @@ def _train(parsed: argparse.Namespace) -> dict[str, Any]:
     else:
         settings = filled_request(TrainSettings, parsed)
         folder = Path(parsed.run_folder) if parsed.run_folder else runs.new_folder(settings.name)
-    losses = [record.loss for record in _with_progress_bar(run_training(settings, folder))]
+    with runs.turn(folder) if parsed.queue else nullcontext():
+        losses = [record.loss for record in _with_progress_bar(run_training(settings, folder))]
     status = runs.Run(folder).status()
     version = _kept_version(folder, status)
     if parsed.out:
