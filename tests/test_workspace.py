@@ -10,12 +10,14 @@ from itertools import pairwise
 import pytest
 from conftest import tiny_controller, tiny_target, tiny_vocabulary
 
+from cmc import models
 from cmc import workspace as module
 from cmc.errors import DataError, ModelError, RunError, SettingError, TrainingError
 from cmc.models import LanguageModel
 from cmc.settings import GenerationRequest, MapRequest, Sampling, TrainSettings, TransferRequest
 from cmc.workspace import Workspace, choose_mode, trainings
 from cmc.workspace.kept import Kept
+from cmc.workspace.maps import inspect_map
 
 LOADED: list[str] = []
 
@@ -30,7 +32,7 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     monkeypatch.setattr(module, "load_language_model", load_target)
     vocabularies = {"a": "sentencepiece"}
     monkeypatch.setattr(
-        module, "load_vocabulary", lambda name: tiny_vocabulary(vocabularies.get(name, name))
+        models, "load_vocabulary", lambda name: tiny_vocabulary(vocabularies.get(name, name))
     )
     monkeypatch.setattr(module, "load_controller", lambda _: tiny_controller("sentencepiece"))
     return Workspace(home=tmp_path)
@@ -112,8 +114,8 @@ def test_side_by_side_takes_one_prompt(workspace):
 
 def test_a_map_is_built_once_and_counts_every_token(workspace):
     pair = MapRequest(controller="a", target="byte-level", transfer="pm-mined")
-    found = workspace.inspect_map(pair)
-    assert workspace.inspect_map(pair) is found
+    found = inspect_map(workspace, pair)
+    assert inspect_map(workspace, pair) is found
     assert sum(found.summary["ids"].values()) == found.target.size
 
 
@@ -151,7 +153,7 @@ def test_strangers_get_only_listed_models_and_files(tmp_path, mode):
     with pytest.raises(ModelError, match="not offered"):
         next(public.stream_side_by_side(GenerationRequest(target="/etc")))
     with pytest.raises(ModelError, match="not offered"):
-        public.inspect_map(MapRequest(target="gpt2"))
+        inspect_map(public, MapRequest(target="gpt2"))
     with pytest.raises(ModelError, match="not offered"):
         next(public.evaluate(TransferRequest(controller="someone/else")))
 

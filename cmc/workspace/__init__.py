@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +12,31 @@ from cmc.errors import ModelError, RunError, SettingError
 from cmc.evaluation import TransferProgress, evaluate_transfer
 from cmc.generation import ControlledModel
 from cmc.lab.describe import lab_description, read_description
-from cmc.models import LanguageModel, load_language_model, load_vocabulary
+from cmc.models import LanguageModel, load_language_model
 from cmc.settings import (
     CompareRequest,
     GenerationRequest,
-    MapRequest,
     TransferRequest,
     lab_folder,
     lab_targets,
 )
 from cmc.store import Store, place_of
-from cmc.vocab import VocabMap, Vocabulary
-from cmc.vocab.health import inspected_map, map_summary
 from cmc.workspace.advice import StrengthAdvice, read_advice
 from cmc.workspace.comparison import Compared, stream_comparison
 from cmc.workspace.evaluations import recommended_strength
 from cmc.workspace.kept import Kept
+from cmc.workspace.maps import KeptMaps
 from cmc.workspace.memory import memory_told
 from cmc.workspace.side_by_side import SideBySide, stream_rows
 
-__all__ = ["InspectedMap", "SideBySide", "Workspace", "choose_mode"]
+__all__ = ["SideBySide", "Workspace", "choose_mode"]
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 RUN_PREFIX = runs.RUN_PREFIX
 ASKED_ONLY = ("held_out", "authors")  # the lab's questions for evaluation
 MODES = ("local", "demo", "open-lab")
 # A pair keeps its target alive, so that more than one would hold models that were let go.
-MODELS_KEPT, CONTROLLERS_KEPT, PAIRS_KEPT, MAPS_KEPT = 3, 8, 1, 4
-
-
-@dataclass(frozen=True)
-class InspectedMap:
-    """One vocab map with both vocabularies and its summary."""
-
-    controller: Vocabulary
-    target: Vocabulary
-    map: VocabMap
-    summary: Mapping[str, Any]
+MODELS_KEPT, CONTROLLERS_KEPT, PAIRS_KEPT = 3, 8, 1
 
 
 def choose_mode(environment: Mapping[str, str]) -> str:
@@ -69,7 +57,7 @@ class Workspace:
         self._models: Kept[LanguageModel] = Kept(MODELS_KEPT)
         self._controllers: Kept[Controller] = Kept(CONTROLLERS_KEPT)
         self._pairs: Kept[ControlledModel] = Kept(PAIRS_KEPT)
-        self._maps: Kept[InspectedMap] = Kept(MAPS_KEPT)
+        self.maps = KeptMaps()
 
     def names_of_targets(self) -> list[str]:
         """Return the lab's targets, then its template."""
@@ -155,21 +143,6 @@ class Workspace:
         except RunError:  # using it tells what is wrong
             return StrengthAdvice()
         return advice.measured(recommended_strength(self, controller, target))
-
-    def inspect_map(self, request: MapRequest) -> InspectedMap:
-        """Build the vocab map of a pair and measure it on a short text."""
-        self.check_offered(request.target, self.names_of_targets())
-        self.check_offered(request.controller, self.names_of_controllers())
-
-        def inspected() -> InspectedMap:
-            controller = load_vocabulary(self.place_of(request.controller))
-            target = load_vocabulary(request.target)
-            entries = inspected_map(controller, target, request.transfer, parity=request.parity)
-            return InspectedMap(
-                controller, target, entries, map_summary(entries, controller, target)
-            )
-
-        return self._maps.get(request, inspected)
 
     def evaluate(self, request: TransferRequest) -> Iterator[TransferProgress]:
         """Yield every measurement of a transfer evaluation; the last one has the report."""
