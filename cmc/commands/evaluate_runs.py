@@ -62,11 +62,12 @@ def _direct(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def _resume(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc import runs
-    from cmc.evaluation.job import run_evaluation
 
     folder = Path(parsed.run)
     run = runs.Run(folder) if (folder / "settings.json").is_file() else runs.open_run(parsed.run)
     with runs.turn(run.folder) if parsed.queue else nullcontext():
+        from cmc.evaluation.job import run_evaluation  # needs memory: when its turn has come
+
         return {"run": run.name, **_followed(run_evaluation(run.folder), "")}
 
 

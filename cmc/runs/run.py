@@ -7,7 +7,6 @@ from typing import Any
 
 from cmc.errors import RunError, SettingError
 from cmc.settings import TrainSettings
-from cmc.training.checkpoints import newest_step
 from cmc.training.folder import (
     CHECKPOINTS,
     CONTROLLER,
@@ -93,6 +92,8 @@ class Run:
 
     def saved_step(self) -> int:
         """Return the step of the newest checkpoint; 0 where there is none."""
+        from cmc.training.checkpoints import newest_step  # imports torch
+
         return newest_step(self.folder / CHECKPOINTS)
 
     def log_tail(self, lines: int = 40) -> str:
