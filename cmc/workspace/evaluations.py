@@ -12,11 +12,11 @@ from cmc.evaluation.repeat import request_of
 from cmc.store import pinned
 from cmc.training.folder import read_json, write_json
 from cmc.workspace.offers import check_offered, evaluation_runs
+from cmc.workspace.trainings import check_room_in_queue
 
 if TYPE_CHECKING:
     from cmc.workspace import Workspace
 
-AT_ONCE = 1  # evaluations of strangers on a public Space
 PUBLIC_KEPT = 50  # evaluations there; the oldest make way
 REPEATS = "repeats.json"  # beside a run: which one it repeats
 LOOKED_THROUGH = 50  # newest runs among which a recommendation is looked for
@@ -44,7 +44,7 @@ def start_evaluation(workspace: "Workspace", request: Any, name: str = "") -> ru
 
     Raises:
         ModelError: a name is not offered here.
-        RunError: on a public Space another evaluation is running.
+        TrainingError: on a public Space enough is queued.
         SettingError: it asks for more than a public Space gives.
     """
     check_offered(workspace, request)
@@ -63,7 +63,8 @@ def resume_evaluation(workspace: "Workspace", name: str) -> runs.Run:
     """Go on with an evaluation that was stopped, failed or cut off.
 
     Raises:
-        RunError: it is running or finished, or on a public Space another one is running.
+        RunError: it is running, queued or finished.
+        TrainingError: on a public Space enough is queued.
     """
     run = open_evaluation(workspace, name)
     _make_way(workspace, run)
@@ -75,7 +76,7 @@ def repeat_evaluation(workspace: "Workspace", name: str) -> runs.Run:
 
     Raises:
         DataError: it has no report yet.
-        RunError: on a public Space another evaluation is running.
+        TrainingError: on a public Space enough is queued.
     """
     run = open_evaluation(workspace, name)
     report = run.report()
@@ -140,22 +141,16 @@ def recommended_strength(
 
 
 def _make_way(workspace: "Workspace", run: runs.Run | None = None) -> None:
-    """See to it that a public Space does one evaluation at a time, and does not fill up.
+    """See to it that a public Space neither queues too much nor fills up.
 
     Raises:
-        RunError: another one is running.
+        TrainingError: enough is queued there.
     """
+    check_room_in_queue(workspace)
     if workspace.mode == "local":
         return
-    found = evaluation_runs(workspace)
-    busy = [each.name for each in found if each.is_running()]
-    if len(busy) >= AT_ONCE:
-        raise RunError(
-            f'the evaluation "{busy[0]}" is running',
-            hint="Wait for it or stop it: this public Space does one at a time.",
-        )
-    for old in found[PUBLIC_KEPT - 1 :]:
-        if run is None or old.name != run.name:
+    for old in evaluation_runs(workspace)[PUBLIC_KEPT - 1 :]:
+        if (run is None or old.name != run.name) and not old.is_running():
             runs.delete(old)
 
 

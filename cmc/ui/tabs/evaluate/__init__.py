@@ -16,8 +16,8 @@ from cmc.workspace.offers import PUBLIC_ANSWERS
 
 SECONDS_BETWEEN_LOOKS = 1.0
 PUBLIC = (
-    f"On this public Space one evaluation runs at a time, with up to {PUBLIC_ANSWERS} answers, "
-    "on what is listed here; everybody sees it."
+    f"On this public Space an evaluation gives up to {PUBLIC_ANSWERS} answers, of what is listed "
+    "here; everybody sees it, and one runs at a time."
 )
 
 __all__ = ["build_evaluate_tab"]

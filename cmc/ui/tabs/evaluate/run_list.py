@@ -84,7 +84,8 @@ def progress_html(run: Run, repeated: Mapping[str, Any] | None = None) -> str:
     state = str(status.get("state", ""))
     step, steps = int(status.get("step") or 0), int(status.get("steps") or 0)
     parts = [f"<b>{html.escape(run.name)}</b>", STATE_SIGNS.get(state, html.escape(state))]
-    parts.append(f"{step} of {steps} measured" if steps else "starting")
+    if steps or state == "running":
+        parts.append(f"{step} of {steps} measured" if steps else "starting")
     if state == "running" and (left := seconds_left(status, run)) is not None:
         parts.append(f"about {duration(left)} left")
     elif state == "finished":

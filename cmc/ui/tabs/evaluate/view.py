@@ -8,7 +8,7 @@ import gradio as gr
 import pandas as pd
 
 from cmc import charts
-from cmc.runs import Run
+from cmc.runs import ALIVE, Run
 from cmc.ui.run_table import fingerprint, shown_run
 from cmc.ui.tabs.evaluate.compare import Comparing, build_comparing, choices_to_compare
 from cmc.ui.tabs.evaluate.examples import ALL, Viewer, build_viewer, page_of, read_examples
@@ -152,10 +152,10 @@ class Looker:
         is_local = self._workspace.mode == "local"
         return [
             progress_html(run, repetition(self._workspace, run)),
-            gr.Button(visible=state == "running"),
+            gr.Button(visible=state in ALIVE),
             gr.Button(visible=is_over),
             gr.Button(visible=state == "finished"),
-            gr.Button(visible=is_local and state != "running"),
+            gr.Button(visible=is_local and state not in ALIVE),
             run.log_tail() if is_local else "Shown to the owner only.",
         ]
 
