@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SUITES = Path(__file__).resolve().parents[2] / "assets" / "suites"
 PUBLIC_ANSWERS = 2000  # of one evaluation on a public Space; about two minutes of two cores
-PUBLIC_TOKENS = 512  # of one answer there
+PUBLIC_MOST = {"max_new_tokens": 512, "batch_size": 64}  # of one answer there; answers at once
 # What a public Space never takes: addresses it would call, its secrets, folders and files.
 ELSEWHERE = ("endpoint", "key_variable", "out", "retain_log")
 
@@ -116,11 +116,12 @@ def _check_size(values: Mapping[str, Any]) -> None:
             f"a public Space gives {PUBLIC_ANSWERS} at once",
             hint="Lower the limit, or choose fewer targets, controllers or strengths.",
         )
-    if values.get("max_new_tokens", 0) > PUBLIC_TOKENS:
-        raise SettingError(
-            f"max new tokens is {values['max_new_tokens']}",
-            hint=f"A public Space gives up to {PUBLIC_TOKENS}.",
-        )
+    for name, most in PUBLIC_MOST.items():
+        if values.get(name, 0) > most:
+            raise SettingError(
+                f"{name.replace('_', ' ')} is {values[name]}",
+                hint=f"A public Space gives up to {most}.",
+            )
 
 
 def _flat_values(request: Any) -> dict[str, Any]:
