@@ -47,7 +47,7 @@ def _sweep(parsed: argparse.Namespace) -> dict[str, Any]:
     make_room(parsed.out)
     run = runs.new_evaluation("sweep", request, name=parsed.name)
     tell(f'run "{run.name}": `python -m cmc evaluate resume "{run.name}"` goes on after a stop')
-    return {"run": run.name, **_followed(run_evaluation(run.folder), parsed.out)}
+    return {"run": run.name, **followed(run_evaluation(run.folder), parsed.out)}
 
 
 def _direct(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _direct(parsed: argparse.Namespace) -> dict[str, Any]:
 
     request = _request(parsed, parsed.kind)
     make_room(parsed.out)
-    return _followed(KINDS[parsed.kind].evaluate(request), parsed.out)
+    return followed(KINDS[parsed.kind].evaluate(request), parsed.out)
 
 
 def _resume(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _resume(parsed: argparse.Namespace) -> dict[str, Any]:
 
     folder = Path(parsed.run)
     run = runs.Run(folder) if (folder / "settings.json").is_file() else runs.open_run(parsed.run)
-    return {"run": run.name, **_followed(run_evaluation(run.folder), "")}
+    return {"run": run.name, **followed(run_evaluation(run.folder), "")}
 
 
 def _repeat(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -72,10 +72,10 @@ def _repeat(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.evaluation.repeat import repeat_report
 
     make_room(parsed.out)
-    return _followed(repeat_report(earlier_report(parsed.report)), parsed.out)
+    return followed(repeat_report(earlier_report(parsed.report)), parsed.out)
 
 
-def _followed(steps: Iterator[Any], out: str) -> dict[str, Any]:
+def followed(steps: Iterator[Any], out: str) -> dict[str, Any]:
     """Tell every measurement, and return the report; where it was stopped, nothing."""
     report: dict[str, Any] = {}
     for progress in steps:

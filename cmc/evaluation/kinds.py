@@ -7,10 +7,17 @@ from typing import Any
 from cmc.errors import SettingError
 from cmc.evaluation.cells import Progress
 from cmc.evaluation.check import evaluate_check
+from cmc.evaluation.forgetting import evaluate_forgetting
 from cmc.evaluation.suite import evaluate_suite
 from cmc.evaluation.sweep import evaluate_sweep
 from cmc.evaluation.transfer import evaluate_transfer
-from cmc.settings import CheckRequest, SuiteRequest, SweepRequest, TransferRequest
+from cmc.settings import (
+    CheckRequest,
+    ForgettingRequest,
+    SuiteRequest,
+    SweepRequest,
+    TransferRequest,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ KINDS: Mapping[str, Kind] = {
     "sweep": Kind(SweepRequest, evaluate_sweep),
     "check": Kind(CheckRequest, evaluate_check),
     "suite": Kind(SuiteRequest, evaluate_suite),
+    "forgetting": Kind(ForgettingRequest, evaluate_forgetting),
 }
 
 

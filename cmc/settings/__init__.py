@@ -8,6 +8,7 @@ from cmc.settings.benchmarks import (
 )
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
+from cmc.settings.forgetting import ForgettingRequest
 from cmc.settings.generation import (
     CompareRequest,
     CoverSettings,
@@ -48,6 +49,7 @@ __all__ = [
     "CheckRequest",
     "CompareRequest",
     "CoverSettings",
+    "ForgettingRequest",
     "GenerationRequest",
     "JudgeSettings",
     "LabTableRequest",
