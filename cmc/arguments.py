@@ -9,10 +9,17 @@ from typing import Any
 from safetensors import SafetensorError
 
 from cmc.errors import CmcError, SettingError
-from cmc.settings import METRICS, OBJECTIVES, PROMPT_FORMATS, STARTER_CONTROLLER, TRANSFERS
+from cmc.settings import (
+    METRICS,
+    OBJECTIVES,
+    PRECISIONS,
+    PROMPT_FORMATS,
+    STARTER_CONTROLLER,
+    TRANSFERS,
+)
 
 CHOICES = {"objective": OBJECTIVES, "prompt_format": PROMPT_FORMATS, "transfer": TRANSFERS}
-CHOICES["metric"] = METRICS
+CHOICES |= {"metric": METRICS, "precision": PRECISIONS}
 
 
 def add_fields(parser: argparse.ArgumentParser, *requests: type, but: Sequence[str] = ()) -> None:

@@ -16,6 +16,7 @@ from cmc.lab.world import make_world
 from cmc.models import LanguageModel
 from cmc.vocab import Vocabulary
 
+ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"sentencepiece": 400, "byte-level": 330, "unigram": 200}
 ARCHITECTURES = {"sentencepiece": "llama", "byte-level": "gpt_neox", "unigram": "qwen2"}
 
@@ -27,6 +28,14 @@ def shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"third-party data is absent: {'/'.join(parts)} (set CMC_SHARED)")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_of_the_tests(tmp_path_factory):
+    """Keep runs and caches of tests apart from a person's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CMC_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @cache

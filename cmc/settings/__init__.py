@@ -20,6 +20,7 @@ from cmc.settings.limits import (
     MAX_NEW_TOKENS,
     OBJECTIVES,
     ON_DATA_ALONE,
+    PRECISIONS,
     PROMPT_FORMATS,
     SLIDER_RANGE,
     STARTER_CONTROLLER,
@@ -30,6 +31,7 @@ from cmc.settings.limits import (
 from cmc.settings.places import home, lab_folder, lab_targets
 from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
+from cmc.settings.variants import varied_settings
 from cmc.settings.vocabulary import MapRequest
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "METRICS",
     "OBJECTIVES",
     "ON_DATA_ALONE",
+    "PRECISIONS",
     "PROMPT_FORMATS",
     "SLIDER_RANGE",
     "STARTER_CONTROLLER",
@@ -66,4 +69,5 @@ __all__ = [
     "home",
     "lab_folder",
     "lab_targets",
+    "varied_settings",
 ]
