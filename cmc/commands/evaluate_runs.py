@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def add_evaluation_runs(evaluate: Any) -> None:
     suite.set_defaults(is_failure=lambda report: bool(report["failed"]))
     resume = add_command(evaluate, "resume", "go on with an evaluation", _resume, show_report)
     resume.add_argument("run", metavar="RUN", help="name of the run, or its folder")
+    resume.add_argument("--queue", action="store_true", help="wait until no other run is going on")
     repeat = add_command(evaluate, "repeat", "repeat a report", _repeat, show_repeated)
     repeat.add_argument("report", metavar="REPORT", help="report file, or name of a run")
     repeat.set_defaults(is_failure=lambda report: not report["repeated"]["same"])
@@ -60,11 +62,13 @@ def _direct(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def _resume(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc import runs
-    from cmc.evaluation.job import run_evaluation
 
     folder = Path(parsed.run)
     run = runs.Run(folder) if (folder / "settings.json").is_file() else runs.open_run(parsed.run)
-    return {"run": run.name, **_followed(run_evaluation(run.folder), "")}
+    with runs.turn(run.folder) if parsed.queue else nullcontext():
+        from cmc.evaluation.job import run_evaluation  # needs memory: when its turn has come
+
+        return {"run": run.name, **_followed(run_evaluation(run.folder), "")}
 
 
 def _repeat(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """`train`: train a controller beside a template, or go on with a run."""
 
 import argparse
+import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ from cmc.arguments import add_fields, filled_request
 from cmc.commands.options import add_command
 from cmc.errors import SettingError
 from cmc.settings import TrainSettings, varied_settings
+
+# `accelerate launch` and `torchrun` tell each process how many they are.
+_PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def add_train(commands: Any) -> None:
@@ -32,28 +37,27 @@ def add_train(commands: Any) -> None:
         "--run", dest="run_folders", metavar="FOLDER", nargs="+", default=[],
         help="the run's folder; several go on side by side",
     )  # fmt: skip
+    train.add_argument(
+        "--queue", action="store_true", help="wait until no other run is in progress"
+    )
 
 
 def _train(parsed: argparse.Namespace) -> dict[str, Any]:
-    from cmc.training import run_together
-    from cmc.training.together import accelerator
+    from cmc import runs
 
     if parsed.out:
         Path(parsed.out).mkdir(parents=True, exist_ok=True)
-    runs = _asked_runs(parsed)
-    if parsed.out and len(runs) > 1:
+    if parsed.queue and _PROCESSES > 1:
+        raise SettingError(f"{_PROCESSES} processes cannot queue as one", hint="Leave out --queue.")
+    wanted = _asked_runs(parsed)
+    if parsed.out and len(wanted) > 1:
         raise SettingError(
             "several controllers cannot go to one folder",
             hint="Leave out --out; each run keeps its own.",
         )
-    losses: dict[Path, list[float]] = {folder: [] for folder in runs}
-    is_main = accelerator().is_main_process
-    for folder, record in _with_progress_bar(run_together(runs), len(runs), is_main):
-        losses[folder].append(record.loss)
-    if not is_main:
-        sys.exit(0)  # the main process keeps the controllers and says so
-    results = [_result(folder, losses[folder], parsed.out) for folder in runs]
-    return results[0] if len(results) == 1 else {"runs": results}
+    # One of those that train side by side waits for all of them.
+    with runs.turn(next(iter(wanted))) if parsed.queue else nullcontext():
+        return _trained(wanted, parsed.out)
 
 
 def _asked_runs(parsed: argparse.Namespace) -> dict[Path, TrainSettings]:
@@ -78,17 +82,35 @@ def _asked_runs(parsed: argparse.Namespace) -> dict[Path, TrainSettings]:
 def _new_folders(wanted: list[TrainSettings]) -> list[Path]:
     """Make the runs' folders; processes that train together get the same ones."""
     from cmc import runs
+
+    if _PROCESSES == 1:
+        return [runs.new_folder(each.name) for each in wanted]
     from cmc.training.together import accelerator, same_everywhere
 
     is_main = accelerator().is_main_process
     return [same_everywhere(runs.new_folder(each.name) if is_main else None) for each in wanted]
 
 
-def _result(folder: Path, losses: list[float], out: str) -> dict[str, Any]:
-    from cmc import runs
-    from cmc.controller import copy_controller
+def _trained(wanted: dict[Path, TrainSettings], out: str) -> dict[str, Any]:
+    """Train; only now, as its turn has come, what needs memory is imported."""
+    from cmc.training import run_together
+    from cmc.training.together import accelerator
 
-    status = runs.Run(folder).status()
+    is_main = accelerator().is_main_process
+    losses: dict[Path, list[float]] = {folder: [] for folder in wanted}
+    for folder, record in _with_progress_bar(run_together(wanted), len(wanted), is_main):
+        losses[folder].append(record.loss)
+    if not is_main:
+        sys.exit(0)  # the main process keeps the controllers and says so
+    results = [_result(folder, losses[folder], out) for folder in wanted]
+    return results[0] if len(results) == 1 else {"runs": results}
+
+
+def _result(folder: Path, losses: list[float], out: str) -> dict[str, Any]:
+    from cmc.controller import copy_controller
+    from cmc.runs import Run
+
+    status = Run(folder).status()
     version = _kept_version(folder, status)
     if out:
         copy_controller(Path(status["controller"]), Path(out))
