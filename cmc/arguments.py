@@ -9,16 +9,9 @@ from typing import Any
 from safetensors import SafetensorError
 
 from cmc.errors import CmcError, SettingError
-from cmc.settings import (
-    METRICS,
-    OBJECTIVES,
-    PRECISIONS,
-    PROMPT_FORMATS,
-    STARTER_CONTROLLER,
-    TRANSFERS,
-)
+from cmc.settings import METRICS, OBJECTIVES, PRECISIONS, STARTER_CONTROLLER, TRANSFERS
 
-CHOICES = {"objective": OBJECTIVES, "prompt_format": PROMPT_FORMATS, "transfer": TRANSFERS}
+CHOICES = {"objective": OBJECTIVES, "transfer": TRANSFERS}
 CHOICES |= {"metric": METRICS, "precision": PRECISIONS}
 
 

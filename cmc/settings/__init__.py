@@ -29,12 +29,14 @@ from cmc.settings.limits import (
     TRANSFERS,
 )
 from cmc.settings.places import home, lab_folder, lab_targets
+from cmc.settings.prompts import CHAT, checked_prompt_format
 from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
 from cmc.settings.variants import varied_settings
 from cmc.settings.vocabulary import MapRequest
 
 __all__ = [
+    "CHAT",
     "LEAST_TEMPERATURE",
     "MAX_NEW_TOKENS",
     "METRICS",
@@ -65,6 +67,7 @@ __all__ = [
     "as_plain",
     "checked_choice",
     "checked_number",
+    "checked_prompt_format",
     "checked_whole",
     "home",
     "lab_folder",

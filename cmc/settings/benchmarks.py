@@ -8,12 +8,12 @@ from cmc.settings.checks import check_numbers, checked_choice, checked_number
 from cmc.settings.generation import CoverSettings
 from cmc.settings.limits import (
     MAX_NEW_TOKENS,
-    PROMPT_FORMATS,
     STARTER_CONTROLLER,
     STARTER_TARGET,
     STRENGTH_RANGE,
     TRANSFERS,
 )
+from cmc.settings.prompts import checked_prompt_format
 
 JUDGES = ("reference", "endpoint", "local")
 
@@ -45,7 +45,7 @@ class TofuRequest:
 
     def __post_init__(self) -> None:
         _check_model(self)
-        checked_choice("prompt format", self.prompt_format, PROMPT_FORMATS)
+        checked_prompt_format(self.prompt_format)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from cmc.training.folder import (
 )
 from cmc.training.journal import Journal, StopSignals
 from cmc.training.loop import TrainRecord, train_controller
+from cmc.training.preview import with_prompt_text
 from cmc.training.together import accelerator
 
 
@@ -91,7 +92,7 @@ def _next_record(training: Iterator[TrainRecord], failed: list[Exception]) -> Tr
 
 def _run(settings: TrainSettings, folder: Path, beside: Beside) -> Iterator[TrainRecord]:
     """Do one of the runs; its folder says all that becomes of it."""
-    settings = with_absolute_paths(settings)
+    settings = with_prompt_text(with_absolute_paths(settings))
     is_main = accelerator().is_main_process
     if is_main:
         folder.mkdir(parents=True, exist_ok=True)
