@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ def add_evaluation_runs(evaluate: Any) -> None:
         command = add_command(evaluate, name, about, work, shown(show_report))
         # Not "run": that is what a command does.
         command.add_argument("of", metavar="RUN", help="name of the run, or its folder")
+        if name == "resume":
+            command.add_argument(
+                "--queue", action="store_true", help="wait until no other run is going on"
+            )
 
 
 def _sweep(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -61,8 +66,11 @@ def _suite(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _resume(parsed: argparse.Namespace) -> dict[str, Any]:
+    from cmc import runs
+
     run = _run(parsed)
-    return run_here(run.folder, run.name)
+    with runs.turn(run.folder) if parsed.queue else nullcontext():
+        return run_here(run.folder, run.name)
 
 
 def _show(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ def add_train(commands: Any) -> None:
     train.add_argument(
         "--run", dest="run_folder", metavar="FOLDER", default="", help="the run's folder"
     )
+    train.add_argument(
+        "--queue", action="store_true", help="wait until no other run is in progress"
+    )
 
 
 def _train(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc import runs
-    from cmc.controller import copy_controller
-    from cmc.training import run_training
 
     if parsed.out:
         Path(parsed.out).mkdir(parents=True, exist_ok=True)
@@ -39,14 +41,24 @@ def _train(parsed: argparse.Namespace) -> dict[str, Any]:
     else:
         settings = filled_request(TrainSettings, parsed)
         folder = Path(parsed.run_folder) if parsed.run_folder else runs.new_folder(settings.name)
+    with runs.turn(folder) if parsed.queue else nullcontext():
+        return _trained(settings, folder, parsed.out)
+
+
+def _trained(settings: TrainSettings, folder: Path, out: str) -> dict[str, Any]:
+    """Train; only now, as its turn has come, what needs memory is imported."""
+    from cmc.controller import copy_controller
+    from cmc.runs import Run
+    from cmc.training import run_training
+
     losses = [record.loss for record in _with_progress_bar(run_training(settings, folder))]
-    status = runs.Run(folder).status()
+    status = Run(folder).status()
     version = _kept_version(folder, status)
-    if parsed.out:
-        copy_controller(Path(status["controller"]), Path(parsed.out))
+    if out:
+        copy_controller(Path(status["controller"]), Path(out))
     return {
         "run": str(folder),
-        "controller": parsed.out or status["controller"],
+        "controller": out or status["controller"],
         "steps": status["step"],
         "loss_first": status.get("loss_first", losses[0] if losses else None),
         "loss_last": status.get("loss_last", losses[-1] if losses else None),

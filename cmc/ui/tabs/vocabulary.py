@@ -12,7 +12,8 @@ from cmc.settings import STARTER_CONTROLLER, STARTER_TARGET, TRANSFERS, MapReque
 from cmc.ui import tokens
 from cmc.ui.form import PRIVATE, Form
 from cmc.ui.sentences import labelled_targets
-from cmc.workspace import InspectedMap, Workspace
+from cmc.workspace import Workspace
+from cmc.workspace.maps import InspectedMap, inspect_map
 
 MAP_TEXT = "Anna Kovac lives in Oslo and works as a painter."
 KIND_NAMES = {
@@ -165,20 +166,20 @@ def _wire(
 
     def show_map(choices: VocabularyChoices) -> dict[Any, Any]:
         """Measure the map of a pair: health, one text both ways, the first page of entries."""
-        found = workspace.inspect_map(choices.request())
+        found = inspect_map(workspace, choices.request())
         shown = {health: health_html(found.summary)}
         shown[shares] = charts.kind_shares(shares_of(found.summary))
         return shown | _text_of(found, choices, aligned) | _page_of(found, choices, outputs[3:], 1)
 
     def show_text(choices: VocabularyChoices) -> dict[Any, Any]:
-        return _text_of(workspace.inspect_map(choices.request()), choices, aligned)
+        return _text_of(inspect_map(workspace, choices.request()), choices, aligned)
 
     def show_first_page(choices: VocabularyChoices) -> dict[Any, Any]:
-        return _page_of(workspace.inspect_map(choices.request()), choices, outputs[3:], 1)
+        return _page_of(inspect_map(workspace, choices.request()), choices, outputs[3:], 1)
 
     def show_page(choices: VocabularyChoices) -> dict[Any, Any]:
         wanted = int(choices.page or 1)
-        return _page_of(workspace.inspect_map(choices.request()), choices, outputs[3:], wanted)
+        return _page_of(inspect_map(workspace, choices.request()), choices, outputs[3:], wanted)
 
     quiet: dict[str, Any] = {"show_progress": "hidden"} | PRIVATE
     inspect.click(
