@@ -14,13 +14,12 @@ from cmc.settings import (
     KEY_VARIABLES,
     METRICS,
     OBJECTIVES,
-    PROMPT_FORMATS,
     STARTER_CONTROLLER,
     TRANSFERS,
 )
 
-CHOICES = {"objective": OBJECTIVES, "prompt_format": PROMPT_FORMATS, "transfer": TRANSFERS}
-CHOICES |= {"metric": METRICS, "judge": JUDGES, "key_variable": KEY_VARIABLES}
+CHOICES = {"objective": OBJECTIVES, "transfer": TRANSFERS, "metric": METRICS}
+CHOICES |= {"judge": JUDGES, "key_variable": KEY_VARIABLES}
 
 
 def add_fields(parser: argparse.ArgumentParser, *requests: type, but: Sequence[str] = ()) -> None:

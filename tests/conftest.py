@@ -31,6 +31,13 @@ def shared(*parts: str) -> Path:
 
 
 @cache
+def real_vocabulary(name: str) -> Vocabulary:
+    """Return the vocabulary of a published tokenizer; read once per session."""
+    folder = shared("tokenizers", name)
+    return Vocabulary(PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True))
+
+
+@cache
 def tiny_tokenizer(family: str) -> PreTrainedTokenizerFast:
     """Return a small tokenizer of a family, trained in memory."""
     texts = list(documents(make_world(known=20, held_out=5, authors=5), seed=3, count=300))

@@ -24,11 +24,13 @@ from cmc.settings.limits import (
     TRANSFERS,
 )
 from cmc.settings.places import home, lab_folder, lab_targets
+from cmc.settings.prompts import CHAT, checked_prompt_format
 from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
 from cmc.settings.vocabulary import MapRequest
 
 __all__ = [
+    "CHAT",
     "JUDGES",
     "KEY_VARIABLES",
     "LEAST_TEMPERATURE",
@@ -60,6 +62,7 @@ __all__ = [
     "as_plain",
     "checked_choice",
     "checked_number",
+    "checked_prompt_format",
     "checked_whole",
     "home",
     "lab_folder",

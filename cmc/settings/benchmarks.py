@@ -9,12 +9,12 @@ from cmc.settings.generation import CoverSettings
 from cmc.settings.judging import JudgeSettings
 from cmc.settings.limits import (
     MAX_NEW_TOKENS,
-    PROMPT_FORMATS,
     STARTER_CONTROLLER,
     STARTER_TARGET,
     STRENGTH_RANGE,
     TRANSFERS,
 )
+from cmc.settings.prompts import checked_prompt_format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class TofuRequest:
 
     def __post_init__(self) -> None:
         _check_model(self)
-        checked_choice("prompt format", self.prompt_format, PROMPT_FORMATS)
+        checked_prompt_format(self.prompt_format)
 
 
 @dataclass(frozen=True, kw_only=True)

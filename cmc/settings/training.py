@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from cmc.errors import SettingError
 from cmc.settings.checks import check_numbers, checked_choice
-from cmc.settings.limits import OBJECTIVES, ON_DATA_ALONE, PROMPT_FORMATS
+from cmc.settings.limits import OBJECTIVES, ON_DATA_ALONE
+from cmc.settings.prompts import checked_prompt_format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class TrainSettings:
     retain: str = ""  # records whose answers must stay, for forgetting
     refusals: str = ""  # `idk` and `dpo`: a text file, one refusal a line; empty: ours
     columns: str = ""  # FIELD=COLUMN, … where a file names its columns otherwise
-    prompt_format: str = "alpaca"
+    prompt_format: str = "alpaca"  # or `chat`, or a text with {instruction}
     name: str = "controller"
     max_steps: int = 400
     batch_size: int = 16
@@ -37,7 +38,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         checked_choice("objective", self.objective, OBJECTIVES)
-        checked_choice("prompt format", self.prompt_format, PROMPT_FORMATS)
+        checked_prompt_format(self.prompt_format)
         ranges = {"max_steps": (1, 10**7), "batch_size": (1, 4096), "learning_rate": (1e-8, 1)}
         ranges |= {
             "warmup_fraction": (0, 1),

@@ -30,6 +30,7 @@ from cmc.training.folder import (
 from cmc.training.journal import Journal, StopSignals
 from cmc.training.loop import TrainRecord, train_controller
 from cmc.training.material import records_of
+from cmc.training.preview import with_prompt_text
 
 _PLACES = ("template", "data", "retain", "refusals", "init")  # settings that may be paths
 
@@ -49,7 +50,7 @@ def run_training(settings: TrainSettings, folder: Path) -> Iterator[TrainRecord]
     Raises:
         CmcError: of any kind; `status.json` says so too.
     """
-    settings = with_absolute_paths(settings)
+    settings = with_prompt_text(with_absolute_paths(settings))
     # An Accelerator, not only its state: it also finds processes that share CPUs.
     is_main = Accelerator(device_placement=False).is_main_process
     if is_main:

@@ -64,7 +64,7 @@ def load_material(
     Raises:
         DataError: a file cannot be used, or nothing fits into `max_length`.
     """
-    data, retained, held_out, fingerprints = _read(settings)
+    data, retained, held_out, fingerprints = read_parts(settings)
     length, notes = _length(settings, template, controller)
 
     def encoded(records: list[Record], has_end: bool) -> list[Example | None]:
@@ -102,7 +102,7 @@ def records_of(settings: TrainSettings, source: str) -> list[Record]:
     return read_records(source, limit=settings.limit, columns=settings.columns)
 
 
-def _read(
+def read_parts(
     settings: TrainSettings,
 ) -> tuple[list[Record], list[Record], list[Record], dict[str, str]]:
     """Return what to train on, to retain and to hold out, and the files' fingerprints."""
