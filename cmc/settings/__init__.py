@@ -1,11 +1,6 @@
 """Names, defaults and ranges of everything a person can set."""
 
-from cmc.settings.benchmarks import (
-    AlpacaRequest,
-    JudgeSettings,
-    LabTableRequest,
-    TofuRequest,
-)
+from cmc.settings.benchmarks import AlpacaRequest, LabTableRequest, TofuRequest
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
 from cmc.settings.generation import (
@@ -15,6 +10,7 @@ from cmc.settings.generation import (
     Rails,
     Sampling,
 )
+from cmc.settings.judging import JUDGES, KEY_VARIABLES, JudgeSettings
 from cmc.settings.limits import (
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
@@ -37,6 +33,8 @@ from cmc.settings.vocabulary import MapRequest
 
 __all__ = [
     "CHAT",
+    "JUDGES",
+    "KEY_VARIABLES",
     "LEAST_TEMPERATURE",
     "MAX_NEW_TOKENS",
     "METRICS",
