@@ -15,7 +15,7 @@ from cmc import workspace as module
 from cmc.errors import DataError, ModelError, RunError, SettingError, TrainingError
 from cmc.models import LanguageModel
 from cmc.settings import GenerationRequest, MapRequest, Sampling, TrainSettings, TransferRequest
-from cmc.workspace import Workspace, choose_mode
+from cmc.workspace import Workspace, choose_mode, trainings
 from cmc.workspace.kept import Kept
 from cmc.workspace.maps import inspect_map
 
@@ -136,10 +136,10 @@ def test_the_mode_follows_the_environment(environment, mode):
 def test_strangers_cannot_train_on_a_demo(tmp_path):
     demo = Workspace(mode="demo", home=tmp_path)
     for attempt in (
-        lambda: demo.start_training(TrainSettings()),
-        lambda: demo.stop_training("a"),
-        lambda: demo.resume_training("a"),
-        lambda: demo.keep_upload(tmp_path / "x.json"),
+        lambda: trainings.start_training(demo, TrainSettings()),
+        lambda: trainings.stop_training(demo, "a"),
+        lambda: trainings.resume_training(demo, "a"),
+        lambda: trainings.keep_upload(demo, tmp_path / "x.json"),
     ):
         with pytest.raises(TrainingError) as caught:
             attempt()
@@ -171,14 +171,14 @@ def test_strangers_train_only_on_what_is_listed_or_uploaded(tmp_path, wrong):
     lab = Workspace(mode="open-lab", home=tmp_path)
     wrong = {name: value.format(home=tmp_path) for name, value in wrong.items()}
     with pytest.raises(ModelError, match="not offered"):
-        lab.start_training(TrainSettings(**({"data": "lab:instruct"} | wrong)))
+        trainings.start_training(lab, TrainSettings(**({"data": "lab:instruct"} | wrong)))
 
 
 def test_an_upload_is_kept_where_a_run_can_read_it(tmp_path):
     given = tmp_path / "somewhere" / "mine.json"
     given.parent.mkdir()
     given.write_text("[]", encoding="utf-8")
-    kept = Workspace(home=tmp_path / "home").keep_upload(given)
+    kept = trainings.keep_upload(Workspace(home=tmp_path / "home"), given)
     given.unlink()
     assert kept.read_text(encoding="utf-8") == "[]"
     assert kept.suffix == ".json"
@@ -189,7 +189,7 @@ def test_data_is_checked_before_anything_starts(tmp_path):
     empty.write_text("", encoding="utf-8")
     home = tmp_path / "home"
     with pytest.raises(Exception, match="empty") as caught:
-        Workspace(home=home).start_training(TrainSettings(data=str(empty)))
+        trainings.start_training(Workspace(home=home), TrainSettings(data=str(empty)))
     assert caught.value.sentence()
     assert not (home / "runs").exists()
 
