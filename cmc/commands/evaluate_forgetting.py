@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from cmc.arguments import add_fields, filled_request, make_room
-from cmc.commands.evaluate_runs import followed
+from cmc.arguments import add_fields
+from cmc.commands.followed import add_run_options, as_run, evaluation_request, shown
 from cmc.commands.options import add_command, tell
 from cmc.settings import CoverSettings, ForgettingRequest
 
@@ -12,24 +12,16 @@ from cmc.settings import CoverSettings, ForgettingRequest
 def add_forgetting(evaluate: Any) -> None:
     """Add `evaluate forgetting`."""
     about = "train with several objectives; what is forgotten and what stays, on every target"
-    command = add_command(evaluate, "forgetting", about, _forgetting, show_forgetting)
+    command = add_command(evaluate, "forgetting", about, _forgetting, shown(show_forgetting))
     add_fields(command, ForgettingRequest, CoverSettings)
-    command.add_argument("--name", default="", help="of the run; `evaluate resume NAME` goes on")
-    command.add_argument("--out", default="", help="also write the report to this file")
+    add_run_options(command, "also write the report to this file")
 
 
 def _forgetting(parsed: argparse.Namespace) -> dict[str, Any]:
-    from cmc import runs
-    from cmc.evaluation.job import run_evaluation
-
-    cover = filled_request(CoverSettings, parsed)
-    request = filled_request(ForgettingRequest, parsed, cover=cover)
-    make_room(parsed.out)
-    run = runs.new_evaluation("forgetting", request, name=parsed.name)
-    tell(f'run "{run.name}": `python -m cmc evaluate resume "{run.name}"` goes on after a stop')
+    request = evaluation_request(parsed, ForgettingRequest)
     if not request.controllers:
         tell(f"training with {', '.join(request.objectives)}, unless that was done before …")
-    return {"run": run.name, **followed(run_evaluation(run.folder), parsed.out)}
+    return as_run("forgetting", request, parsed)
 
 
 def show_forgetting(report: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from cmc.data.text_files import MAX_ROW, PART
 from cmc.errors import DataError
 
+LONGEST_LITERAL = 9  # characters, of -Infinity
 MAX_DIGITS = 300  # of a whole number; longer ones are read as floats
 SPACES = re.compile(r"[ \t\r\n]*")
 _REPAIR = "Repair that line; a missing comma or quote is the usual cause."
@@ -65,21 +66,24 @@ def _whole_line(file: TextIO, name: str, begun: str, line: int) -> str:
 
 
 class _Text:
-    """The part of a file that is not parsed yet, and in which line it begins."""
+    """The part of a file that is in memory, how much of it is parsed, and where it begins."""
 
     def __init__(self, file: TextIO, name: str, begun: str, line: int) -> None:
         self.name = name
-        self.line = line  # lines before the text
-        self.text = begun
-        self._file = file
+        self.text, self.at = begun, 0
+        self._file, self._before = file, line  # lines before the text
 
-    def skip(self, count: int) -> None:
-        """Leave `count` characters behind."""
-        self.line += self.text.count("\n", 0, count)
-        self.text = self.text[count:]
+    @property
+    def line(self) -> int:
+        """Lines before what is not parsed yet."""
+        return self._before + self.text.count("\n", 0, self.at)
 
     def grow(self) -> bool:
-        """Read as much again as is there; say whether there was more."""
+        """Let go of what is parsed and read as much again as is left; say whether there was more.
+
+        The more is left, the more is read: a long value is not tried again at every bit of it.
+        """
+        self._before, self.text, self.at = self.line, self.text[self.at :], 0
         part = self._file.read(max(PART, len(self.text)))
         self.text += part
         return bool(part)
@@ -87,53 +91,51 @@ class _Text:
     def next_character(self) -> str:
         """Skip white space; return what stands behind it, an empty string at the end."""
         while True:
-            self.skip(SPACES.match(self.text).end())
-            if self.text or not self.grow():
-                return self.text[:1]
+            self.at = SPACES.match(self.text, self.at).end()
+            if self.at < len(self.text) or not self.grow():
+                return self.text[self.at : self.at + 1]
 
 
 def _list_items(text: _Text) -> Iterator[Any]:
-    text.skip(text.text.index("[") + 1)
-    if text.next_character() == "]":
-        _refuse_rest(text)
-        return
-    while True:
-        value, length = _next_value(text)
-        text.skip(length)
+    text.at = text.text.index("[") + 1
+    mark = text.next_character()
+    while mark != "]":
+        value = _next_value(text)
         mark = text.next_character()
-        if mark not in ("", ",", "]"):
-            raise _broken(text.name, text.line + 1, "a comma is missing")
-        if not mark:
-            raise _broken(text.name, text.line + 1, "the list has no end")
+        if mark not in (",", "]"):
+            why = "a comma is missing" if mark else "the list has no end"
+            raise _broken(text.name, text.line + 1, why)
         yield value
-        text.skip(1)
-        if mark == "]":
-            _refuse_rest(text)
-            return
-
-
-def _refuse_rest(text: _Text) -> None:
-    text.skip(1 if text.text.startswith("]") else 0)
+        if mark == ",":
+            text.at += 1
+    text.at += 1
     if text.next_character():
         raise _broken(text.name, text.line + 1, "something stands behind the end of the list")
 
 
-def _next_value(text: _Text) -> tuple[Any, int]:
-    """Return the next value and its length; more is read as long as it is not whole."""
+def _next_value(text: _Text) -> Any:
+    """Return the next value; more is read as long as it is not whole."""
     text.next_character()
     while True:
         try:
-            value, end = DECODER.raw_decode(text.text)
+            value, end = DECODER.raw_decode(text.text, text.at)
             # A number at the very end may go on; whatever else is there is whole.
             if end < len(text.text) or not text.grow():
-                return value, end
+                text.at = min(end, len(text.text))
+                return value
         except json.JSONDecodeError as error:
-            if len(text.text) > MAX_ROW:
+            line = text.line + error.lineno - text.text.count("\n", 0, text.at)
+            if not _may_be_cut(error) or not text.grow():
+                raise _broken(text.name, line, error.msg) from None
+            if len(text.text) > 2 * MAX_ROW:
                 raise _too_long(text.name, text.line) from None
-            if not text.grow():
-                raise _broken(text.name, text.line + error.lineno, error.msg) from None
         except (RecursionError, _Repeated) as error:
             raise _refused(error, text.name, text.line) from None
+
+
+def _may_be_cut(error: json.JSONDecodeError) -> bool:
+    """Tell whether a value may be broken only because not all of it was read yet."""
+    return error.msg.startswith("Unterminated") or error.pos >= len(error.doc) - LONGEST_LITERAL
 
 
 def _decoded(text: str, name: str, line: int) -> Any:

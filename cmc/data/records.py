@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
-from cmc.data.columns import FIELDS, NEEDED, Record, as_record
-from cmc.data.files import data_files, rows_of_file
+from cmc.data.columns import FIELDS, NEEDED, Record, as_record, columns_of
+from cmc.data.files import data_files, read_rows, rows_of_file
 from cmc.errors import DataError
 from cmc.settings import lab_folder
 
@@ -53,6 +53,22 @@ def _checked_rows(place: str | Path, named: dict[str, str]) -> Iterator[Record]:
     for part in data_files(place):
         for row, item in enumerate(rows_of_file(part), start=1):
             yield as_record(item, row, Path(part).name, named)
+
+
+def read_columns(source: str | Path, columns: str = "") -> tuple[dict[str, str], list[str]]:
+    """Return which column each field is taken from, and the columns that are not used.
+
+    The first row decides what is told; every row is read by its own columns.
+
+    Raises:
+        DataError: as `read_records` does.
+    """
+    first = next(iter(read_rows(_data_path(source))), None)
+    if not isinstance(first, dict):
+        return {}, []
+    used = columns_of(first, named_columns(columns))
+    taken = {place.partition(":")[0] for place in used.values()} | set(used.values())
+    return used, [column for column in first if column not in taken]
 
 
 def named_columns(columns: str) -> dict[str, str]:
