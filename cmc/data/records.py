@@ -37,11 +37,10 @@ def read_records(source: str | Path, *, limit: int = 0, columns: str = "") -> li
     records, taken = [], 0
     for record in itertools.islice(found, limit or None):
         records.append(record)
-        taken += sum(map(sys.getsizeof, astuple(record)))
+        taken += sum(map(sys.getsizeof, (record.instruction, record.input, record.output)))
         if len(records) > MAX_RECORDS or taken > MAX_TEXT:
-            most = (
-                f"{MAX_RECORDS:,} records" if taken <= MAX_TEXT else f"{MAX_TEXT:,} bytes of text"
-            )
+            is_long = taken > MAX_TEXT
+            most = f"{MAX_TEXT // 10**6:,} MB of text" if is_long else f"{MAX_RECORDS:,} records"
             raise DataError(f"{name} holds more than {most}", hint="Set a limit, or cut the file.")
     if not records:
         raise DataError(f"{name} is empty", hint=f"Put records into it. {NEEDED}")

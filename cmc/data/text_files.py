@@ -65,6 +65,8 @@ def _not_utf8(path: Path) -> DataError:
                 read += error.start - waiting
                 break
             read += len(part)
+        else:  # it ends within a character
+            read -= len(decoder.getstate()[0])
     looks = "UTF-16" if start in (b"\xff\xfe", b"\xfe\xff") else "Latin-1 or binary"
     return DataError(
         f"{path.name} is not UTF-8 near byte {read:,} (looks like {looks})",

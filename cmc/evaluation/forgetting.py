@@ -63,10 +63,10 @@ def evaluate_forgetting(
         cells = phase()
         for each in measured(cells, table.found):
             yield replace(each, done=done + each.done, total=table.total)
-        done += len(cells)
+        done += len({each.key for each in cells})
     report = {"kind": "forgetting", **table.report()}
     report["seconds"] = round(time.perf_counter() - started, 1)
-    yield Progress(table.total, table.total, "done", report=report)
+    yield Progress(done, done, "done", report=report)
 
 
 def reached(row: Mapping[str, Any]) -> str:
@@ -101,7 +101,7 @@ class _Table:
 
     @property
     def total(self) -> int:
-        """How many cells there are in all; two methods may share none but the bases."""
+        """How many cells there are at most: methods that do not forget share the base's."""
         pairs, targets = len(self._targets) * len(self._methods), len(self._targets)
         trainings = 0 if self._request.controllers else len(self._methods)
         return trainings + 2 * targets + pairs * (len(self._request.strengths) + 1)
