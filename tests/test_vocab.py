@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cmc
 from cmc.errors import DataError, VocabMismatch
 from cmc.vocab import (
     Kind,
@@ -105,6 +106,19 @@ def test_parity_reproduces_the_published_map():
     question = real_vocabulary("mistral_v1").tokens.index("<?>")
     assert ours.ids[question] == question  # the accident of the published rules
     assert default.ids[question] != question
+
+
+def test_the_public_names_reproduce_the_published_map(tmp_path):
+    controller, target = (
+        cmc.load_vocabulary(str(shared("tokenizers", name))) for name in ("llama2", "mistral_v1")
+    )
+    built = cmc.build_map(controller, target, parity=True)
+    published = shared("published_map", "one2one_mistral2llama_id.json")
+    assert built.ids.tolist() == json.loads(published.read_text())
+    matches = json.loads(shared("published_map", "one2one_mistral2llama_match.json").read_text())
+    assert (built.kinds == Kind.EXACT).tolist() == [bool(each) for each in matches]
+    built.save(tmp_path / "map.safetensors")
+    assert cmc.VocabMap.load(tmp_path / "map.safetensors").ids.tolist() == built.ids.tolist()
 
 
 def naive(target: list[str], controller: list[str]) -> list[int]:
