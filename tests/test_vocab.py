@@ -2,11 +2,15 @@
 
 import json
 import random
+from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
+from transformers import PreTrainedTokenizerFast
 
 import cmc
 from cmc.errors import DataError, VocabMismatch
@@ -67,6 +71,21 @@ def test_any_bytes_survive_a_lossless_tokenizer(family, data):
     vocabulary = tiny_vocabulary(family)
     text, rest = split_incomplete(data)
     assert vocabulary.spell(vocabulary.encode_continuation(data)) == text.encode() + rest
+
+
+@cache
+def unigram_with_bytes() -> Vocabulary:
+    """Return a Unigram vocabulary with a token for every byte."""
+    pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "a", "b", "▁a", "ab", "日"]
+    model = Unigram([(piece, -1.0 - n / 100) for n, piece in enumerate(pieces)], 0, True)
+    return Vocabulary(PreTrainedTokenizerFast(tokenizer_object=Tokenizer(model), unk_token="<unk>"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=st.text(max_size=20) | st.text("ab 日é▁<0x>", max_size=20))
+def test_unigram_with_byte_tokens_loses_nothing(text):
+    vocabulary = unigram_with_bytes()
+    assert vocabulary.decode(vocabulary.encode_continuation(text.encode())) == text
 
 
 @given(st.text(max_size=8), st.integers(0, 40))
