@@ -74,7 +74,9 @@ class TrainingState:
         controller.delta.eval().requires_grad_(True)
         dtype = DTYPES[settings.precision]
         scores = SteeredScores(controller.delta, template.split.size, template.split.head, dtype)
-        optimizer = torch.optim.AdamW(_groups(scores, settings), lr=settings.learning_rate)
+        # Fused: one pass over the weights instead of ten; in fp32, as the weights are.
+        groups = _groups(scores, settings)
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
         # The schedule is not prepared: it steps once per step, however many processes there are.
         scheduler = get_scheduler(
             "cosine",
