@@ -84,7 +84,8 @@ def _steps(
     )
     plain, first, later = _flops(examples, width)
     told = f"seconds an epoch of {len(examples)} records: plain {least.plain:.1f}, ours "
-    told += f"{least.first:.1f}, from the second on {least.later:.1f}; plain pads {full:.2f} tokens for each"
+    told += f"{least.first:.1f}, from the second on {least.later:.1f}; the plain step reads "
+    told += f"{full:.2f} tokens for each of the records'"
     yield Measurement(
         name=f"{name}: largest difference of the losses of ours and the plain step",
         value=difference, unit="nats", target=1e-5,
