@@ -185,7 +185,7 @@ def _ours(frozen: FrozenTemplate, examples: list[Example], steps: int = 0) -> Tr
     material = Material(examples, [], [], 0, (), {})
     controller: Any = SimpleNamespace(delta=_delta())
     steps = steps or 2 * -(-len(examples) // BATCH)
-    return TrainingState.begin(controller, frozen, _settings(steps), material)
+    return TrainingState.begin(controller, [frozen], _settings(steps), material)
 
 
 def _settings(steps: int) -> TrainSettings:
