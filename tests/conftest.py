@@ -92,6 +92,12 @@ def tiny_controller(family: str, *, seed: int = 1, has_prior: bool = True) -> Co
     return Controller(f"tiny:{seed}", delta, prior, vocabulary, settings)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home_of_tests(tmp_path_factory) -> None:
+    """Keep what a test writes to the home away from the person's own, unless it names one."""
+    os.environ.setdefault("CMC_HOME", str(tmp_path_factory.mktemp("home")))
+
+
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory) -> dict[str, str]:
     """Return folders of tiny models and a tiny controller, and files with a few records."""
