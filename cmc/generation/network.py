@@ -10,6 +10,8 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from cmc.errors import ControlError
+from cmc.generation.quick import quick_forward
+from cmc.models import cache_keyword
 
 GROWTH = 256  # slots by which a cache grows
 
@@ -59,8 +61,10 @@ class RowCache(Cache):
                 missing = self.used - buffer.shape[2] + GROWTH
                 extra = buffer.new_zeros(*buffer.shape[:2], missing, buffer.shape[3])
                 buffers[layer_idx] = buffer = torch.cat([buffer, extra], 2)
-            index = self.slots[:, None, :, None].expand_as(states)
-            buffer.scatter_(2, index, states)
+            if len(buffer) == 1:
+                buffer.index_copy_(2, self.slots[0], states)
+            else:
+                buffer.scatter_(2, self.slots[:, None, :, None].expand_as(states), states)
         return (
             self.keys[layer_idx][:, :, : self.used],
             self.values[layer_idx][:, :, : self.used],
@@ -81,6 +85,7 @@ class TreeNetwork:
 
     def __init__(self, model: PreTrainedModel, batch_size: int, vocab_size: int) -> None:
         self._model = model
+        self._quick = quick_forward(model)
         self._vocab_size = vocab_size
         self._cache = RowCache()
         self.lengths = [0] * batch_size
@@ -135,17 +140,16 @@ class TreeNetwork:
         self._cache.used = visible.shape[2]
         mask = torch.zeros(visible.shape, dtype=dtype)
         mask.masked_fill_(torch.from_numpy(~visible), torch.finfo(dtype).min)
-        output = self._model(
-            input_ids=torch.from_numpy(tokens).to(device),
-            position_ids=torch.from_numpy(positions).to(device),
-            attention_mask=mask[:, None].to(device), past_key_values=self._cache, use_cache=True,
-            logits_to_keep=self._columns(places, tokens.shape[1], device),
+        rows, columns = torch.tensor(places, dtype=torch.int64, device=device).reshape(-1, 2).T
+        given = (
+            torch.from_numpy(tokens).to(device), torch.from_numpy(positions).to(device),
+            mask[:, None].to(device),
         )  # fmt: skip
-        columns = sorted({column for _, column in places})
-        column_of = {column: index for index, column in enumerate(columns)}
-        rows = torch.tensor([row for row, _ in places], dtype=torch.int64, device=device)
-        picked = torch.tensor([column_of[each] for _, each in places], device=device)
-        scores = output.logits[rows, picked.long(), : self._vocab_size].float()
+        if self._quick is not None:
+            scores = self._quick.scores(self._quick.hidden(*given, self._cache)[rows, columns])
+        else:
+            scores = self._own_forward(*given, rows, columns)
+        scores = scores[:, : self._vocab_size].float()
         if not torch.isfinite(scores.sum()):  # one bad score spoils the sum
             raise ControlError(
                 "the controller gave scores that are no numbers",
@@ -153,11 +157,15 @@ class TreeNetwork:
             )
         return scores
 
-    @staticmethod
-    def _columns(places: list[tuple[int, int]], width: int, device: torch.device) -> Tensor:
-        columns = sorted({column for _, column in places})
-        assert not columns or columns[-1] < width
-        return torch.tensor(columns, dtype=torch.int64, device=device)
+    def _own_forward(
+        self, tokens: Tensor, positions: Tensor, mask: Tensor, rows: Tensor, columns: Tensor
+    ) -> Tensor:
+        kept, picked = columns.unique(return_inverse=True)
+        output = self._model(
+            input_ids=tokens, position_ids=positions, attention_mask=mask, use_cache=True,
+            logits_to_keep=kept, **{cache_keyword(self._model): self._cache},
+        )  # fmt: skip
+        return output.logits[rows, picked]
 
 
 def ancestors(parents: Sequence[int]) -> np.ndarray:

@@ -53,7 +53,7 @@ def network(size: int, *, hidden: int, layers: int, seed: int) -> LlamaForCausal
 
 
 @cache
-def target(name: str, *, hidden: int = 512, layers: int = 12) -> LanguageModel:
+def target(name: str, *, hidden: int = 1024, layers: int = 16) -> LanguageModel:
     """Return a target in a published vocabulary."""
     known = vocabulary(name)
     return LanguageModel(
@@ -62,7 +62,7 @@ def target(name: str, *, hidden: int = 512, layers: int = 12) -> LanguageModel:
 
 
 @cache
-def controller(*, hidden: int = 96, layers: int = 4, has_prior: bool = True) -> Controller:
+def controller(*, hidden: int = 288, layers: int = 6, has_prior: bool = True) -> Controller:
     """Return a controller in the vocabulary of Llama-2, as the published ones are."""
     known = vocabulary("llama2")
     delta, prior = (network(known.size, hidden=hidden, layers=layers, seed=seed) for seed in (2, 3))
