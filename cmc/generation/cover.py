@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from cmc.generation.network import Tree
+from cmc.generation.layout import Tree
 from cmc.generation.reader import Reader, TextReader
 from cmc.generation.spelling import Reach, Spelling
 from cmc.generation.table import Table, Term

@@ -10,6 +10,7 @@ from transformers import DynamicCache
 
 from cmc.errors import ControlError, SettingError
 from cmc.generation.details import Step
+from cmc.generation.memory import memory_told
 from cmc.generation.mix import Control, Mix, Steering, control_of, uses_prior
 from cmc.generation.reader import Reader
 from cmc.generation.spelling import Spelling
@@ -139,14 +140,9 @@ def read(target: LanguageModel, *, cache: DynamicCache, **inputs: Any) -> Tensor
     Raises:
         ControlError: there is too little memory, or the scores are no numbers.
     """
-    try:
+    with memory_told(target.name):
         named = {cache_keyword(target.model): cache}
         logits = target.model(**inputs, **named, use_cache=True).logits.float()
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise ControlError(
-            f"there is too little memory to go on with {target.name}",
-            hint="Ask fewer things at once, shorten the prompt, or choose a smaller model.",
-        ) from error
     if torch.isnan(logits).any():
         raise ControlError(
             f"{target.name} gave scores that are no numbers",

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
-from transformers.cache_utils import Cache
+
+from cmc.generation.layout import Layout, RowCache, Tree, lay_out
 
 FEW = 12  # rows up to which weights x rows is quicker than rows x weights on a processor
 PROBE = 6  # tokens on which both forwards must agree
@@ -31,33 +32,25 @@ class QuickLlama:
             for each in model.model.layers
         ]
 
-    def hidden(self, tokens: Tensor, positions: Tensor, mask: Tensor, cache: Cache) -> Tensor:
-        """Return `(batch, time, hidden)` states behind tokens.
-
-        Args:
-            tokens: `(batch, time)` ids.
-            positions: `(batch, time)` of the tokens.
-            mask: `(batch, 1, time, keys)`, added to attention scores.
-            cache: takes keys and values of each layer and returns those to read.
-        """
-        body = self._model.model
-        states = functional.embedding(tokens, body.embed_tokens.weight)
-        cos, sin = (each[:, None] for each in body.rotary_emb(states, positions))
+    def hidden(self, layout: Layout, cache: RowCache) -> Tensor:
+        """Return `(tokens, hidden)` states behind the tokens of trees; none is spent on padding."""
+        body, count = self._model.model, len(layout.tokens)
+        states = functional.embedding(layout.tokens, body.embed_tokens.weight)
+        cos, sin = (each[0, :, None] for each in body.rotary_emb(states, layout.positions[None]))
         first, second = sin.chunk(2, -1)
         turn = cos, torch.cat([-first, second], -1)
-        batch, time = tokens.shape
         for number, (before, attention, behind, mlp) in enumerate(self._layers):
             normed = _normed(states, before)
             query, key, value = (
-                _times(normed, each.weight).view(batch, time, -1, attention.head_dim)
-                .transpose(1, 2)
+                _times(normed, each.weight).view(count, -1, attention.head_dim)
                 for each in (attention.q_proj, attention.k_proj, attention.v_proj)
-            )  # fmt: skip
-            key, value = cache.update(_turned(key, *turn), value, number)
-            seen = functional.scaled_dot_product_attention(
-                _turned(query, *turn), key, value, mask, enable_gqa=self._is_grouped
             )
-            seen = seen.transpose(1, 2).reshape(batch, time, -1)
+            keys, values = cache.write(number, _turned(key, *turn), value)
+            asked = layout.padded(_turned(query, *turn)).transpose(1, 2)
+            seen = functional.scaled_dot_product_attention(
+                asked, keys, values, layout.mask, enable_gqa=self._is_grouped
+            )
+            seen = layout.flat(seen.transpose(1, 2)).reshape(count, -1)
             states = states + _times(seen, attention.o_proj.weight)
             normed = _normed(states, behind)
             gated = functional.silu(_times(normed, mlp.gate_proj.weight))
@@ -105,24 +98,14 @@ def _is_plain_llama(model: PreTrainedModel) -> bool:
 
 @torch.inference_mode()
 def _says_the_same(quick: QuickLlama, model: PreTrainedModel) -> bool:
-    tokens = torch.arange(PROBE, device=model.device)[None] % model.config.vocab_size
-    mask = torch.full((PROBE, PROBE), float("-inf"), device=model.device).triu(1)
-    found = quick.hidden(tokens, torch.arange(PROBE, device=model.device)[None], mask, _NoCache())
-    expected = model(input_ids=tokens, use_cache=False).logits[0]
-    difference = (quick.scores(found[0]) - expected).abs().max()
+    tokens = [each % model.config.vocab_size for each in range(PROBE)]
+    chain = Tree(tokens, list(range(-1, PROBE - 1)), [0] * PROBE)
+    cache = RowCache()
+    cache.layout = lay_out([chain], [range(PROBE)], [0]).to(model.device)
+    found = quick.scores(quick.hidden(cache.layout, cache))
+    expected = model(input_ids=cache.layout.tokens[None], use_cache=False).logits[0]
     # Scores that are no numbers agree with nothing: the model's own forward then tells of them.
-    return bool(difference <= TOLERANCE * expected.abs().max())
-
-
-class _NoCache(Cache):
-    def __init__(self) -> None:
-        super().__init__(layers=[])
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: object, **__: object
-    ) -> tuple[Tensor, Tensor]:
-        del layer_idx
-        return key_states, value_states
+    return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())
 
 
 def _normed(states: Tensor, norm: nn.Module) -> Tensor:
