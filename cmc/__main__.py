@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from safetensors import SafetensorError
 
 from cmc.arguments import file_error
+from cmc.commands.data import add_data
 from cmc.commands.evaluate import add_evaluate
 from cmc.commands.generate import add_generate
 from cmc.commands.lab import add_lab
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m cmc", description="Train one tiny controller, steer many language models."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_lab, add_train, add_map, add_generate, add_evaluate, add_versions):
+    for add in (add_lab, add_data, add_train, add_map, add_generate, add_evaluate, add_versions):
         add(commands)
     return parser
 

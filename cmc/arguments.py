@@ -9,10 +9,18 @@ from typing import Any
 from safetensors import SafetensorError
 
 from cmc.errors import CmcError, SettingError
-from cmc.settings import METRICS, OBJECTIVES, PROMPT_FORMATS, STARTER_CONTROLLER, TRANSFERS
+from cmc.settings import (
+    JUDGES,
+    KEY_VARIABLES,
+    METRICS,
+    OBJECTIVES,
+    PRECISIONS,
+    STARTER_CONTROLLER,
+    TRANSFERS,
+)
 
-CHOICES = {"objective": OBJECTIVES, "prompt_format": PROMPT_FORMATS, "transfer": TRANSFERS}
-CHOICES["metric"] = METRICS
+CHOICES = {"objective": OBJECTIVES, "transfer": TRANSFERS, "metric": METRICS}
+CHOICES |= {"judge": JUDGES, "key_variable": KEY_VARIABLES, "precision": PRECISIONS}
 
 
 def add_fields(parser: argparse.ArgumentParser, *requests: type, but: Sequence[str] = ()) -> None:

@@ -162,7 +162,8 @@ class Controller:
             f"# {Path(self.name).name}", "",
             "A controller for Cross-model Control: a tiny model whose logits steer larger ones.",
             "", f"- objective: {about['objective']}", f"- template: {about['template']}",
-            f"- prompt format: {about['prompt_format']}", f"- parameters: {self.parameters:,}",
+            f"- prompt format: `{json.dumps(about['prompt_format'])}`",
+            f"- parameters: {self.parameters:,}",
             f"- recommended strength: {about['recommended_strength']}",
             f"- metrics: `{json.dumps(about['metrics'])}`", "",
         ]  # fmt: skip

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -214,3 +215,133 @@ def test_the_log_tail_is_the_end_of_the_log(home):
     assert run.log_tail() == ""
     (run.folder / "log.txt").write_text("".join(f"line {n}\n" for n in range(9000)))
     assert run.log_tail(2) == "line 8998\nline 8999"
+
+
+QUEUED = """
+import sys, time
+from pathlib import Path
+from cmc import runs
+from cmc.training.folder import append_record, lock_held, write_json
+folder = Path(sys.argv[1])
+with runs.turn(folder), lock_held(folder):
+    write_json(folder / "status.json", {"state": "running", "message": "At work."})
+    with (folder.parent.parent / "order.txt").open("a") as file:
+        file.write(f"+{folder.name}\\n")
+    while not (folder / "go").exists():
+        time.sleep(0.02)
+    with (folder.parent.parent / "order.txt").open("a") as file:
+        file.write(f"-{folder.name}\\n")
+    write_json(folder / "status.json", {"state": "finished"})
+"""
+
+
+@pytest.fixture
+def line(home, monkeypatch):
+    """Return a starter of runs that work until they are told to go."""
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", QUEUED))
+    return lambda name: runs.start_training(settings_in(home, "lab:template", name=name), home)
+
+
+def state_of(run):
+    return run.status()["state"]
+
+
+def go(run):
+    (run.folder / "go").touch()
+
+
+def names_in_line(home):
+    return [each.name for each in runs.queue_in(home / "runs")]
+
+
+def at_work(run):
+    return lambda: run.status()["message"] == "At work."
+
+
+def test_one_run_at_a_time_the_others_wait_and_go_on_by_themselves(home, line):
+    first = line("z")
+    wait(at_work(first))
+    second, third = line("b"), line("a")
+    assert (state_of(first), state_of(second), state_of(third)) == ("running", "queued", "queued")
+    assert names_in_line(home) == ["z", "b", "a"]
+    wait(lambda: "Waits for" in third.log_tail())
+    assert second.status()["message"] == 'Waits for "z"; it starts by itself.'
+    assert third.status()["message"] == 'Waits for "z" and 1 more; it starts by itself.'
+    for refused in (runs.resume, runs.delete):
+        with pytest.raises(RunError, match="is queued"):
+            refused(second)
+    # SIGKILL of the one at work, then of the head of those that wait, lets the next go.
+    process.find_process(first.folder).kill()
+    wait(at_work(second))
+    assert state_of(first) == "interrupted"
+    process.find_process(second.folder).kill()
+    wait(at_work(third))
+    assert names_in_line(home) == ["a"]
+    go(third)
+    wait(lambda: not third.is_running())
+    assert state_of(third) == "finished"
+
+
+def test_who_waits_is_stopped_at_once_and_queued_again_at_the_end(home, line):
+    first, second = line("a"), line("b")
+    wait(at_work(first))
+    wait(lambda: second.log_tail().count("Waits for") == 2)  # its starter said so, and itself
+    runs.stop(second)
+    wait(lambda: not second.is_running())
+    assert state_of(second) == "stopped"
+    assert "Taken out of the queue" in second.status()["message"]
+    third = line("c")
+    runs.resume(second)
+    assert names_in_line(home) == ["a", "c", "b"]
+    for run in (first, third, second):
+        go(run)
+    wait(lambda: not names_in_line(home))
+    order = (home / "order.txt").read_text().split()
+    assert order == ["+a", "-a", "+c", "-c", "+b", "-b"]
+
+
+def test_of_many_starters_at_once_each_gets_its_turn_alone(home, line):
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(line, ["same"] * 4))
+    assert len({run.name for run in made}) == 4
+    for run in made:
+        go(run)
+    wait(lambda: all(state_of(run) == "finished" for run in made), 60)
+    order = (home / "order.txt").read_text().split()
+    begun = [each[1:] for each in order[::2]]
+    assert sorted(begun) == ["same", "same-2", "same-3", "same-4"]
+    assert order == [sign + name for name in begun for sign in "+-"]
+
+
+def outcome(action, run):
+    try:
+        action(run)
+    except RunError as error:
+        return str(error)
+    return "done"
+
+
+@pytest.mark.parametrize(
+    "actions", [(runs.resume, runs.resume), (runs.delete, runs.delete), (runs.resume, runs.delete)]
+)
+def test_of_two_who_resume_or_delete_a_run_at_once_one_does(home, monkeypatch, actions):
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-c", "import time; time.sleep(30)"))
+    for number in range(4):
+        run = finished(home, name=f"old{number}", state="stopped")
+        with ThreadPoolExecutor(2) as pool:
+            said = list(pool.map(outcome, actions, [run, run]))
+        assert said.count("done") == 1, said
+        is_resumed = actions[said.index("done")] is runs.resume
+        assert run.folder.is_dir() == is_resumed
+        if is_resumed:
+            process.find_process(run.folder).kill()
+    assert not list((home / "runs").glob(".deleted*"))
+
+
+def test_a_run_of_the_same_name_is_not_the_one_that_was_deleted(home):
+    run = finished(home)
+    with runs.queue.alone(run):
+        pass
+    runs.delete(run)
+    with pytest.raises(RunError, match="was deleted"):
+        runs.delete(run)

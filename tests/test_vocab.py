@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerFast
 
 from cmc.errors import DataError, VocabMismatch
 from cmc.vocab import (
@@ -22,7 +21,7 @@ from cmc.vocab import (
 )
 from cmc.vocab.canonical import split_incomplete
 from cmc.vocab.pm_mined import _index
-from tests.conftest import shared, tiny_tokenizer, tiny_vocabulary
+from tests.conftest import real_vocabulary, shared, tiny_tokenizer, tiny_vocabulary
 
 REAL = ("llama2", "mistral_v1", "llama3", "qwen2_5", "gpt2")
 TEXTS = (
@@ -32,14 +31,9 @@ TEXTS = (
 )
 
 
-def real(name: str) -> Vocabulary:
-    path = shared("tokenizers", name, "tokenizer.json")
-    return Vocabulary(PreTrainedTokenizerFast(tokenizer_file=str(path)))
-
-
 @pytest.mark.parametrize("name", list(REAL))
 def test_bytes_of_a_real_tokenizers_tokens_are_the_text(name):
-    vocabulary = real(name)
+    vocabulary = real_vocabulary(name)
     for text in TEXTS:
         assert vocabulary.spell(vocabulary.encode_continuation(text.encode())) == text.encode()
     roles = {each for ids in vocabulary.roles.values() for each in ids}
@@ -49,7 +43,7 @@ def test_bytes_of_a_real_tokenizers_tokens_are_the_text(name):
 
 @pytest.mark.parametrize("name", ["llama3", "qwen2_5", "gpt2"])
 def test_a_continuation_is_encoded_as_the_tokenizer_encodes_it(name):
-    vocabulary = real(name)
+    vocabulary = real_vocabulary(name)
     for text in TEXTS:
         own = vocabulary.tokenizer(text, add_special_tokens=False).input_ids
         assert vocabulary.encode_continuation(text.encode()) == own
@@ -57,7 +51,7 @@ def test_a_continuation_is_encoded_as_the_tokenizer_encodes_it(name):
 
 @pytest.mark.parametrize("name", ["llama2", "mistral_v1"])
 def test_a_continuation_has_no_dummy_space(name):
-    vocabulary = real(name)
+    vocabulary = real_vocabulary(name)
     for text in TEXTS:
         # Behind a line end the tokenizer itself adds no space in front of the text.
         own = vocabulary.tokenizer("\n" + text, add_special_tokens=False).input_ids
@@ -84,11 +78,11 @@ def test_an_incomplete_character_is_held_back(text, cut):
 
 
 def test_roles_are_found_by_what_they_do():
-    llama3 = real("llama3")
+    llama3 = real_vocabulary("llama3")
     assert llama3.roles["bos"] == (128000,)
     assert set(llama3.eos_ids) == {128001, 128008, 128009}
     assert llama3.bos_id == 128000
-    assert real("gpt2").bos_id is None  # the end of a text is no beginning of a prompt
+    assert real_vocabulary("gpt2").bos_id is None  # the end of a text is no beginning of a prompt
 
 
 def test_fingerprints_are_of_meaning_not_of_name():
@@ -104,11 +98,11 @@ def test_parity_reproduces_the_published_map():
         if isinstance(published, dict)
         else published
     )
-    ours = build_map(real("llama2"), real("mistral_v1"), parity=True)
+    ours = build_map(real_vocabulary("llama2"), real_vocabulary("mistral_v1"), parity=True)
     assert ours.ids.tolist() == list(ids)
     assert (ours.ids == -1).sum() == 1341
-    default = build_map(real("llama2"), real("mistral_v1"))
-    question = real("mistral_v1").tokens.index("<?>")
+    default = build_map(real_vocabulary("llama2"), real_vocabulary("mistral_v1"))
+    question = real_vocabulary("mistral_v1").tokens.index("<?>")
     assert ours.ids[question] == question  # the accident of the published rules
     assert default.ids[question] != question
 
@@ -141,22 +135,6 @@ def test_the_linear_build_equals_the_quadratic_one():
         nearest = _index(controller, ids, target)
         ours = [nearest.find(token, None if set(token) <= {"▁"} else "▁")[0] for token in target]
         assert ours == naive(target, controller)
-
-
-def test_a_shorter_distance_wins_over_a_lower_id():
-    nearest = _index(["a", "abcdef"], {"a": 0, "abcdef": 1}, ["abcd"])
-    assert nearest.find("abcd", None) == (1, Kind.EXTENSION)
-
-
-def test_equal_distances_go_to_the_lowest_id():
-    for controller, expected in ((["abcd", "ab"], 0), (["ab", "abcd"], 0)):
-        ids = {token: index for index, token in enumerate(controller)}
-        assert _index(controller, ids, ["abc"]).find("abc", None)[0] == expected
-
-
-def test_a_bare_space_stands_for_no_word():
-    nearest = _index([b" ", b"x"], {b" ": 0, b"x": 1}, [b" dog"])
-    assert nearest.find(b" dog", b" ") == (-1, Kind.NONE)
 
 
 def test_the_end_of_text_reaches_the_whole_end_set():

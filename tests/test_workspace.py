@@ -10,12 +10,14 @@ from itertools import pairwise
 import pytest
 from conftest import tiny_controller, tiny_target, tiny_vocabulary
 
+from cmc import models
 from cmc import workspace as module
 from cmc.errors import DataError, ModelError, RunError, SettingError, TrainingError
 from cmc.models import LanguageModel
 from cmc.settings import GenerationRequest, MapRequest, Sampling, TrainSettings, TransferRequest
-from cmc.workspace import Workspace, choose_mode
+from cmc.workspace import Workspace, choose_mode, trainings
 from cmc.workspace.kept import Kept
+from cmc.workspace.maps import inspect_map
 
 LOADED: list[str] = []
 
@@ -30,7 +32,7 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     monkeypatch.setattr(module, "load_language_model", load_target)
     vocabularies = {"a": "sentencepiece"}
     monkeypatch.setattr(
-        module, "load_vocabulary", lambda name: tiny_vocabulary(vocabularies.get(name, name))
+        models, "load_vocabulary", lambda name: tiny_vocabulary(vocabularies.get(name, name))
     )
     monkeypatch.setattr(module, "load_controller", lambda _: tiny_controller("sentencepiece"))
     return Workspace(home=tmp_path)
@@ -112,8 +114,8 @@ def test_side_by_side_takes_one_prompt(workspace):
 
 def test_a_map_is_built_once_and_counts_every_token(workspace):
     pair = MapRequest(controller="a", target="byte-level", transfer="pm-mined")
-    found = workspace.inspect_map(pair)
-    assert workspace.inspect_map(pair) is found
+    found = inspect_map(workspace, pair)
+    assert inspect_map(workspace, pair) is found
     assert sum(found.summary["ids"].values()) == found.target.size
 
 
@@ -134,10 +136,10 @@ def test_the_mode_follows_the_environment(environment, mode):
 def test_strangers_cannot_train_on_a_demo(tmp_path):
     demo = Workspace(mode="demo", home=tmp_path)
     for attempt in (
-        lambda: demo.start_training(TrainSettings()),
-        lambda: demo.stop_training("a"),
-        lambda: demo.resume_training("a"),
-        lambda: demo.keep_upload(tmp_path / "x.json"),
+        lambda: trainings.start_training(demo, TrainSettings()),
+        lambda: trainings.stop_training(demo, "a"),
+        lambda: trainings.resume_training(demo, "a"),
+        lambda: trainings.keep_upload(demo, tmp_path / "x.json"),
     ):
         with pytest.raises(TrainingError) as caught:
             attempt()
@@ -151,7 +153,7 @@ def test_strangers_get_only_listed_models_and_files(tmp_path, mode):
     with pytest.raises(ModelError, match="not offered"):
         next(public.stream_side_by_side(GenerationRequest(target="/etc")))
     with pytest.raises(ModelError, match="not offered"):
-        public.inspect_map(MapRequest(target="gpt2"))
+        inspect_map(public, MapRequest(target="gpt2"))
     with pytest.raises(ModelError, match="not offered"):
         next(public.evaluate(TransferRequest(controller="someone/else")))
 
@@ -169,14 +171,14 @@ def test_strangers_train_only_on_what_is_listed_or_uploaded(tmp_path, wrong):
     lab = Workspace(mode="open-lab", home=tmp_path)
     wrong = {name: value.format(home=tmp_path) for name, value in wrong.items()}
     with pytest.raises(ModelError, match="not offered"):
-        lab.start_training(TrainSettings(**({"data": "lab:instruct"} | wrong)))
+        trainings.start_training(lab, TrainSettings(**({"data": "lab:instruct"} | wrong)))
 
 
 def test_an_upload_is_kept_where_a_run_can_read_it(tmp_path):
     given = tmp_path / "somewhere" / "mine.json"
     given.parent.mkdir()
     given.write_text("[]", encoding="utf-8")
-    kept = Workspace(home=tmp_path / "home").keep_upload(given)
+    kept = trainings.keep_upload(Workspace(home=tmp_path / "home"), given)
     given.unlink()
     assert kept.read_text(encoding="utf-8") == "[]"
     assert kept.suffix == ".json"
@@ -187,7 +189,7 @@ def test_data_is_checked_before_anything_starts(tmp_path):
     empty.write_text("", encoding="utf-8")
     home = tmp_path / "home"
     with pytest.raises(Exception, match="empty") as caught:
-        Workspace(home=home).start_training(TrainSettings(data=str(empty)))
+        trainings.start_training(Workspace(home=home), TrainSettings(data=str(empty)))
     assert caught.value.sentence()
     assert not (home / "runs").exists()
 

@@ -9,7 +9,7 @@ from cmc.data.batches import (
     token_batch,
 )
 from cmc.data.columns import Record
-from cmc.data.formats import format_prompt, response_prefix
+from cmc.data.formats import chat_prompt, format_prompt, prompt_text, response_prefix
 from cmc.data.json_files import read_json
 from cmc.data.records import fingerprint_records, read_records, split_records
 from cmc.data.refusals import read_refusals, refuse_records
@@ -19,10 +19,12 @@ __all__ = [
     "Record",
     "TokenBatch",
     "bucketed_batches",
+    "chat_prompt",
     "encode_example",
     "encode_records",
     "fingerprint_records",
     "format_prompt",
+    "prompt_text",
     "read_json",
     "read_records",
     "read_refusals",

@@ -70,6 +70,20 @@ def as_record(item: Any, row: int, name: str, columns: Mapping[str, str]) -> Rec
     return Record(**values)
 
 
+def columns_of(item: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str]:
+    """Return which column of a row each field is taken from; a field that is not there is left out.
+
+    Args:
+        item: a row as it was parsed.
+        columns: which column holds which field, where its name is none of the common ones.
+    """
+    talk = next((column for column in CONVERSATIONS if column in item), None)
+    if talk and not columns:
+        return {"instruction": f"{talk}: first question", "output": f"{talk}: its answer"}
+    places = {field: columns.get(field) or _place(field, item) for field in FIELDS}
+    return {field: place for field, place in places.items() if place in item}
+
+
 def _place(field: str, item: Mapping[str, Any]) -> str:
     return next((name for name in NAMES[field] if name in item), field)
 

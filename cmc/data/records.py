@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
-from cmc.data.columns import FIELDS, NEEDED, Record, as_record
+from cmc.data.columns import FIELDS, NEEDED, Record, as_record, columns_of
 from cmc.data.files import read_rows
 from cmc.errors import DataError
 from cmc.settings import lab_folder
@@ -44,6 +44,22 @@ def read_records(source: str | Path, *, limit: int = 0, columns: str = "") -> li
     if not records:
         raise DataError(f"{name} is empty", hint=f"Put records into it. {NEEDED}")
     return records
+
+
+def read_columns(source: str | Path, columns: str = "") -> tuple[dict[str, str], list[str]]:
+    """Return which column each field is taken from, and the columns that are not used.
+
+    The first row decides what is told; every row is read by its own columns.
+
+    Raises:
+        DataError: as `read_records` does.
+    """
+    first = next(iter(read_rows(_data_path(source))), None)
+    if not isinstance(first, dict):
+        return {}, []
+    used = columns_of(first, named_columns(columns))
+    taken = {place.partition(":")[0] for place in used.values()} | set(used.values())
+    return used, [column for column in first if column not in taken]
 
 
 def named_columns(columns: str) -> dict[str, str]:

@@ -45,6 +45,12 @@ class Material:
     notes: tuple[str, ...]
     fingerprints: dict[str, str]
     refusals: Mapping[Example, Example] = field(default_factory=dict)
+    held_out_records: tuple[Record, ...] = ()
+
+    def all(self) -> list[Example]:
+        """Return every example that the frozen model reads."""
+        held_out = [each for batch in self.held_out for each in batch.examples]
+        return [*self.train, *self.retain, *self.refusals.values(), *held_out]
 
     def refused(self, batch: TokenBatch) -> TokenBatch | None:
         """Return the refusals to the questions of a batch, row by row; None where none are."""
@@ -64,7 +70,7 @@ def load_material(
     Raises:
         DataError: a file cannot be used, or nothing fits into `max_length`.
     """
-    data, retained, held_out, fingerprints = _read(settings)
+    data, retained, held_out, fingerprints = read_parts(settings)
     length, notes = _length(settings, template, controller)
 
     def encoded(records: list[Record], has_end: bool) -> list[Example | None]:
@@ -94,6 +100,7 @@ def load_material(
         notes=tuple(notes),
         fingerprints=fingerprints,
         refusals={a: b for a, b in zip(train, refusals, strict=False) if a and b},
+        held_out_records=tuple(held_out),
     )
 
 
@@ -102,7 +109,7 @@ def records_of(settings: TrainSettings, source: str) -> list[Record]:
     return read_records(source, limit=settings.limit, columns=settings.columns)
 
 
-def _read(
+def read_parts(
     settings: TrainSettings,
 ) -> tuple[list[Record], list[Record], list[Record], dict[str, str]]:
     """Return what to train on, to retain and to hold out, and the files' fingerprints."""

@@ -11,6 +11,7 @@ from cmc.settings import GenerationRequest
 from cmc.workspace import RUN_PREFIX, SideBySide, Workspace
 
 STATE_SIGNS = {
+    "queued": "… queued",
     "running": "● running",
     "finished": "✓ finished",
     "stopped": "■ stopped",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -57,12 +58,13 @@ def tokenizer_family(backend: Tokenizer) -> str:
     return "sentencepiece" if "▁" in written or "Metaspace" in types else "raw"
 
 
-def token_to_bytes(token: str, family: str) -> bytes:
+def token_to_bytes(token: str, family: str, *, continuing: str = "##") -> bytes:
     r"""Return what a token spells.
 
     Args:
         token: the string of the vocabulary, not decoded text.
         family: as `tokenizer_family` names it.
+        continuing: what WordPiece puts in front of a token that goes on with a word.
 
     >>> token_to_bytes("Ġhello", "byte-level"), token_to_bytes("▁hello", "sentencepiece")
     (b' hello', b' hello')
@@ -70,6 +72,8 @@ def token_to_bytes(token: str, family: str) -> bytes:
     (b'\n', b'\n')
     >>> token_to_bytes("##ing", "wordpiece"), token_to_bytes("go", "wordpiece")
     (b'ing', b' go')
+    >>> token_to_bytes(",", "wordpiece"), token_to_bytes("国", "wordpiece").decode()
+    (b',', '国')
     """
     if family == "byte-level":
         if all(character in GPT2_ALPHABET for character in token):
@@ -80,8 +84,19 @@ def token_to_bytes(token: str, family: str) -> bytes:
             return bytes([int(token[3:5], 16)])
         return token.replace("▁", " ").encode("utf-8", "surrogatepass")
     if family == "wordpiece":
-        return token[2:].encode() if token.startswith("##") else f" {token}".encode()
+        if continuing and token.startswith(continuing):
+            return token.removeprefix(continuing).encode()
+        return token.encode() if is_cut_off(token[0]) else f" {token}".encode()
     return token.encode("utf-8", "surrogatepass")
+
+
+def is_cut_off(sign: str) -> bool:
+    """Say whether WordPiece cuts a sign off its neighbours whether or not a space is between.
+
+    Text mostly has none there: before punctuation and between Han characters.
+    """
+    is_sign = unicodedata.category(sign)[0] == "P" or (sign.isascii() and not sign.isalnum())
+    return is_sign or "CJK" in unicodedata.name(sign, "")
 
 
 def is_byte_token(token: str) -> bool:

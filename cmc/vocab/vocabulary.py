@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 
 from transformers import PreTrainedTokenizerFast
@@ -11,18 +11,13 @@ from cmc.errors import TokenizerError
 from cmc.vocab.canonical import (
     component_types,
     is_byte_token,
+    is_cut_off,
     split_incomplete,
     token_to_bytes,
     tokenizer_family,
 )
+from cmc.vocab.roles import find_roles
 
-BOS_MARKERS = ("<s>", "<|begin_of_text|>", "<bos>", "[CLS]", "<|startoftext|>")
-EOS_MARKERS = (
-    "</s>", "<|end_of_text|>", "<|eot_id|>", "<|endoftext|>", "<|im_end|>", "<end_of_turn>",
-    "<eos>", "<|end|>", "<|eom_id|>", "[SEP]",
-)  # fmt: skip
-UNK_MARKERS = ("<unk>", "[UNK]", "⁇")
-PAD_MARKERS = ("<pad>", "[PAD]", "<|finetune_right_pad_id|>")
 UNUSED = re.compile(r"[\[<]unused_?\d+[\]>]")
 SPACE_BOUNDARY = re.compile(r"(?<=[^▁])(?=▁)")
 SPLITTING = {"Split", "Punctuation", "Digits", "Sequence", "String", "Regex"}
@@ -49,6 +44,7 @@ class Vocabulary:
         self.tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer
         self.family = tokenizer_family(self._backend)
+        self._continuing = getattr(self._backend.model, "continuing_subword_prefix", None) or ""
         strings = tokenizer.get_vocab()
         if not strings:
             raise TokenizerError(
@@ -63,7 +59,8 @@ class Vocabulary:
         specials |= set(tokenizer.all_special_ids)
         # Settings of a model may name ids that mean "none", such as -1.
         ends = {each for each in eos_ids if 0 <= each < self.size}
-        self.roles = self._find_roles(specials, ends)
+        self.roles = find_roles(tokenizer, self.tokens, specials, ends)
+        specials |= set().union(*self.roles.values())
         self.token_bytes = [
             self._spelling(token_id, token, token_id in added, specials)
             for token_id, token in enumerate(self.tokens)
@@ -81,25 +78,10 @@ class Vocabulary:
     ) -> bytes | None:
         if not token or token_id in specials or UNUSED.fullmatch(token):
             return None
-        return token.encode() if is_added else token_to_bytes(token, self.family)
-
-    def _find_roles(self, specials: set[int], eos_ids: set[int]) -> dict[str, tuple[int, ...]]:
-        found = {
-            "bos": self._marked(self.tokenizer.bos_token_id, BOS_MARKERS, specials),
-            "eos": self._marked(self.tokenizer.eos_token_id, EOS_MARKERS, specials) | eos_ids,
-            "pad": self._marked(self.tokenizer.pad_token_id, PAD_MARKERS, specials),
-            "unk": self._marked(self.tokenizer.unk_token_id, UNK_MARKERS, specials),
-        }
-        named = set().union(*found.values())
-        specials |= named
-        chat = str(self.tokenizer.chat_template or "")
-        found["turn"] = {each for each in specials - named if self.tokens[each] in chat}
-        found["other"] = specials - named - found["turn"]
-        return {role: tuple(sorted(ids)) for role, ids in found.items()}
-
-    def _marked(self, known: int | None, markers: Sequence[str], specials: set[int]) -> set[int]:
-        ids = {each for each in specials if self.tokens[each] in markers}
-        return ids if known is None else ids | {known}
+        if is_added:
+            return token.encode()
+        # A token that spells nothing, as a bare continuing prefix, would begin every other one.
+        return token_to_bytes(token, self.family, continuing=self._continuing) or None
 
     @property
     def bos_id(self) -> int | None:
@@ -172,14 +154,20 @@ class Vocabulary:
         becomes byte tokens, or the unknown token where there are none.
         """
         text, rest = split_incomplete(data)
-        ids = [
-            token_id for segment in self.segments(text) for token_id in self.encode_segment(segment)
-        ]
+        # In these alphabets the sign U+2581 is a space; the sign itself only bytes can say.
+        parts = text.split("▁") if self.family in ("sentencepiece", "unigram") else [text]
+        ids: list[int] = []
+        for number, part in enumerate(parts):
+            ids.extend(self._ids_of_bytes("▁".encode()) if number else ())
+            for segment in self.segments(part):
+                ids.extend(self.encode_segment(segment))
+        return [*ids, *self._ids_of_bytes(rest)]
+
+    def _ids_of_bytes(self, data: bytes) -> list[int]:
+        """Return a token for every byte, the unknown one where there is none for it."""
         unknown = self.roles["unk"][:1]
-        for byte in rest:
-            byte_id = self.id_of_bytes.get(bytes([byte]))
-            ids.extend(unknown if byte_id is None else (byte_id,))
-        return ids
+        found = [self.id_of_bytes.get(bytes([byte])) for byte in data]
+        return [each for one in found for each in (unknown if one is None else (one,))]
 
     def segments(self, text: str) -> list[str]:
         """Cut a text where no token crosses, in the alphabet of the token strings."""
@@ -191,7 +179,9 @@ class Vocabulary:
             if pieces[0].startswith("Ġ") and not text[0].isspace():
                 pieces[0] = pieces[0][1:]
             return pieces
-        if self.family not in ("sentencepiece", "unigram"):
+        if self.family == "wordpiece":
+            return self._words(text)
+        if self.family == "raw":
             return [text]
         text = text.replace(" ", "▁")
         parts = SPACE_BOUNDARY.split(text) if self._splits_at_spaces else [text]
@@ -200,11 +190,23 @@ class Vocabulary:
         split = self._backend.pre_tokenizer.pre_tokenize_str
         return [piece for part in parts for piece, _ in split(part)]
 
+    def _words(self, text: str) -> list[str]:
+        """Cut a text as WordPiece does; a beginning without a space goes on with a word."""
+        normalizer, pre_tokenizer = self._backend.normalizer, self._backend.pre_tokenizer
+        cut = text if normalizer is None else normalizer.normalize_str(text)
+        if pre_tokenizer is None:
+            pieces = [cut] if cut else []
+        else:
+            pieces = [piece for piece, _ in pre_tokenizer.pre_tokenize_str(cut)]
+        if pieces and not text[0].isspace() and not is_cut_off(pieces[0][0]):
+            pieces[0] = self._continuing + pieces[0]
+        return pieces
+
     def encode_segment(self, segment: str) -> tuple[int, ...]:
         """Return the ids of one of `segments`."""
         ids = self._memory.get(segment)
         if ids is None:
-            if self.family in ("wordpiece", "raw"):
+            if self.family == "raw":
                 ids = tuple(self.tokenizer(segment, add_special_tokens=False).input_ids)
             else:
                 ids = tuple(token.id for token in self._backend.model.tokenize(segment))

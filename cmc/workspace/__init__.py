@@ -1,59 +1,42 @@
 """What all tabs share."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cmc import runs, settings
 from cmc.controller import Controller, load_controller
-from cmc.data import read_records
-from cmc.errors import ModelError, RunError, SettingError, TrainingError
+from cmc.errors import ModelError, RunError, SettingError
 from cmc.evaluation import TransferProgress, evaluate_transfer
 from cmc.generation import ControlledModel
 from cmc.lab.describe import lab_description, read_description
-from cmc.models import LanguageModel, load_language_model, load_vocabulary
+from cmc.models import LanguageModel, load_language_model
 from cmc.settings import (
     CompareRequest,
     GenerationRequest,
-    MapRequest,
-    TrainSettings,
     TransferRequest,
     lab_folder,
     lab_targets,
 )
 from cmc.store import Store, place_of
-from cmc.vocab import VocabMap, Vocabulary
-from cmc.vocab.health import inspected_map, map_summary
 from cmc.workspace.advice import StrengthAdvice, read_advice
 from cmc.workspace.comparison import Compared, stream_comparison
 from cmc.workspace.evaluations import recommended_strength
 from cmc.workspace.kept import Kept
+from cmc.workspace.maps import KeptMaps
 from cmc.workspace.memory import memory_told
 from cmc.workspace.side_by_side import SideBySide, stream_rows
 
-__all__ = ["InspectedMap", "SideBySide", "Workspace", "choose_mode"]
+__all__ = ["SideBySide", "Workspace", "choose_mode"]
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 RUN_PREFIX = runs.RUN_PREFIX
-UPLOADS = "uploads"
 ASKED_ONLY = ("held_out", "authors")  # the lab's questions for evaluation
-PRIOR = "lab:prior"  # what the lab's controllers began as
 MODES = ("local", "demo", "open-lab")
 # A pair keeps its target alive, so that more than one would hold models that were let go.
-MODELS_KEPT, CONTROLLERS_KEPT, PAIRS_KEPT, MAPS_KEPT = 3, 8, 1, 4
-
-
-@dataclass(frozen=True)
-class InspectedMap:
-    """One vocab map with both vocabularies and its summary."""
-
-    controller: Vocabulary
-    target: Vocabulary
-    map: VocabMap
-    summary: Mapping[str, Any]
+MODELS_KEPT, CONTROLLERS_KEPT, PAIRS_KEPT = 3, 8, 1
 
 
 def choose_mode(environment: Mapping[str, str]) -> str:
@@ -74,7 +57,7 @@ class Workspace:
         self._models: Kept[LanguageModel] = Kept(MODELS_KEPT)
         self._controllers: Kept[Controller] = Kept(CONTROLLERS_KEPT)
         self._pairs: Kept[ControlledModel] = Kept(PAIRS_KEPT)
-        self._maps: Kept[InspectedMap] = Kept(MAPS_KEPT)
+        self.maps = KeptMaps()
 
     def names_of_targets(self) -> list[str]:
         """Return the lab's targets, then its template."""
@@ -161,21 +144,6 @@ class Workspace:
             return StrengthAdvice()
         return advice.measured(recommended_strength(self, controller, target))
 
-    def inspect_map(self, request: MapRequest) -> InspectedMap:
-        """Build the vocab map of a pair and measure it on a short text."""
-        self.check_offered(request.target, self.names_of_targets())
-        self.check_offered(request.controller, self.names_of_controllers())
-
-        def inspected() -> InspectedMap:
-            controller = load_vocabulary(self.place_of(request.controller))
-            target = load_vocabulary(request.target)
-            entries = inspected_map(controller, target, request.transfer, parity=request.parity)
-            return InspectedMap(
-                controller, target, entries, map_summary(entries, controller, target)
-            )
-
-        return self._maps.get(request, inspected)
-
     def evaluate(self, request: TransferRequest) -> Iterator[TransferProgress]:
         """Yield every measurement of a transfer evaluation; the last one has the report."""
         self.check_offered(request.controller, self.names_of_controllers())
@@ -197,64 +165,11 @@ class Workspace:
         """Return the trainings of this home, newest first."""
         return [each for each in runs.list_runs(self.home) if each.kind == runs.TRAIN]
 
-    def start_training(self, request: TrainSettings) -> runs.Run:
-        """Check that the data can be read, then start a detached run.
-
-        Raises:
-            TrainingError: training is off here.
-            DataError: the records cannot be used; nothing was started.
-        """
-        self._check_training()
-        self._check_training_names(request)
-        for source in (request.data, *filter(None, [request.retain])):
-            read_records(source, limit=request.limit, columns=request.columns)
-        if request.init.startswith(RUN_PREFIX):
-            request = replace(request, init=self.place_of(request.init))
-        return runs.start_training(request, self.home)
-
-    def stop_training(self, name: str) -> None:
-        """Ask a run to save its controller and end."""
-        self._check_training()
-        runs.stop(self.run(name))
-
-    def resume_training(self, name: str) -> runs.Run:
-        """Go on with a stopped or interrupted run from its last checkpoint."""
-        self._check_training()
-        return runs.resume(self.run(name))
-
     def run(self, name: str) -> runs.Run:
         """Return one run by its name."""
         if not name:
             raise RunError("no run is chosen", hint="Choose a run in the table.")
         return runs.open_run(name, self.home)
-
-    def keep_upload(self, path: str | Path) -> Path:
-        """Copy an uploaded file to where a run can read it for as long as it needs."""
-        self._check_training()
-        source = Path(path)
-        folder = self.home / UPLOADS
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = folder / f"{source.parent.name[:16]}-{source.name}"
-        shutil.copyfile(source, kept)
-        return kept
-
-    def _check_training(self) -> None:
-        """Refuse on a public Space whose owner has not allowed training."""
-        if not self.may_train:
-            raise TrainingError(
-                "training is switched off on this public Space",
-                hint="Run the app on your own machine, or duplicate the Space "
-                "and set ALLOW_PUBLIC_TRAINING=1.",
-            )
-
-    def _check_training_names(self, request: TrainSettings) -> None:
-        """Let strangers train on what is listed and on what they uploaded, on nothing else."""
-        uploads = (self.home / UPLOADS).resolve()
-        for source in filter(None, (request.data, request.retain, request.refusals)):
-            if not Path(source).resolve().is_relative_to(uploads):
-                self.check_offered(source, self.names_of_data())
-        self.check_offered(request.template, self.names_of_templates())
-        self.check_offered(request.init, ["", PRIOR, *self.names_of_controllers()])
 
     def check_offered(self, name: str, offered: list[str]) -> None:
         """Refuse an empty name, and where strangers type them names that are not listed."""

@@ -16,6 +16,7 @@ CHROMIUM = (
     os.environ.get("CMC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 )
 START_SECONDS = 90
+ANSWER_MS = 30_000  # how long a page waits before a test fails
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from cmc.settings import OBJECTIVES, PROMPT_FORMATS, TrainSettings, checked_choi
 from cmc.ui.form import PRIVATE, QUIET, Form, guarded
 from cmc.ui.run_table import HEADERS, fingerprint, run_table, shown_run
 from cmc.ui.sentences import status_line
-from cmc.workspace import PRIOR, Workspace
+from cmc.workspace import Workspace, trainings
+from cmc.workspace.trainings import PRIOR
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SIZES = {"small": (64, 2), "medium": (TrainSettings.hidden_size, TrainSettings.layers)}
@@ -50,7 +51,7 @@ class TrainChoices:
 
     def settings(self, workspace: Workspace) -> TrainSettings:
         """Return the settings of the run; an uploaded file goes before a named one."""
-        data = str(workspace.keep_upload(self.upload)) if self.upload else self.data
+        data = str(trainings.keep_upload(workspace, self.upload)) if self.upload else self.data
         checked_choice("size", self.size, (LIKE_PRIOR, *SIZES))
         hidden_size, layers = SIZES.get(self.size, SIZES["medium"])
         same = {name: getattr(self, name) or "" for name in ("template", "retain", "name")}
@@ -236,15 +237,15 @@ def _wire(
 
     def start_training(choices: TrainChoices) -> tuple[dict[str, str], str]:
         """Start a detached run; returns a line with its name."""
-        run = workspace.start_training(choices.settings(workspace))
+        run = trainings.start_training(workspace, choices.settings(workspace))
         return {"run": run.name, "drawn": ""}, status_line(run, [])
 
     def stop_training(state: dict[str, str]) -> dict[str, str]:
-        workspace.stop_training(state["run"])
+        trainings.stop_training(workspace, state["run"])
         return state | {"drawn": ""}
 
     def resume_training(state: dict[str, str]) -> dict[str, str]:
-        return {"run": workspace.resume_training(state["run"]).name, "drawn": ""}
+        return {"run": trainings.resume_training(workspace, state["run"]).name, "drawn": ""}
 
     def choose(event: gr.SelectData) -> dict[str, str]:
         return {"run": str(event.row_value[0]), "drawn": ""}
@@ -284,7 +285,7 @@ def _looker(workspace: Workspace) -> Any:
             charts.loss_curve(pd.DataFrame(records)),
             run_table(runs),
             shown.log_tail() if workspace.mode == "local" else "Shown to the owner only.",
-            gr.Button(interactive=may and state == "running"),
+            gr.Button(interactive=may and state in ("queued", "running")),
             gr.Button(interactive=may and state in ("stopped", "interrupted", "failed")),
             gr.Button(interactive=controller),
             {"run": shown.name, "drawn": drawn},
