@@ -18,7 +18,7 @@ def llama(**options):
     torch.manual_seed(3)
     config = AutoConfig.for_model(
         "llama", vocab_size=VOCAB, hidden_size=48, num_hidden_layers=2, intermediate_size=80,
-        max_position_embeddings=128, **{"num_attention_heads": 4, "num_key_value_heads": 2} | options,
+        max_position_embeddings=128, num_attention_heads=4, num_key_value_heads=2, **options,
     )  # fmt: skip
     return AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
 
