@@ -3,6 +3,7 @@
 from cmc.settings.benchmarks import AlpacaRequest, LabTableRequest, TofuRequest
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
+from cmc.settings.forgetting import ForgettingRequest
 from cmc.settings.generation import (
     CompareRequest,
     CoverSettings,
@@ -51,6 +52,7 @@ __all__ = [
     "CheckRequest",
     "CompareRequest",
     "CoverSettings",
+    "ForgettingRequest",
     "GenerationRequest",
     "JudgeSettings",
     "LabTableRequest",
