@@ -1,5 +1,6 @@
 """What ends a text is read from every settings file alike, whatever loads the folder."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmc.controller import load_controller
-from cmc.errors import CmcError, ModelError, TokenizerError
+from cmc.errors import ModelError, TokenizerError
 from cmc.models import load_language_model, load_vocabulary
 from cmc.vocab.ends import stored_eos_ids
 from tests.conftest import tiny_controller
@@ -50,7 +51,13 @@ def test_ends_that_are_no_ids_are_refused(tmp_path, file, wrong):
         stored_eos_ids(tmp_path, "it")
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 200_000])
+DAMAGED = {
+    "empty": b"", "no object": b"[]", "cut": b"{", "no UTF-8": b"\xff", "nested": b"[" * 200_000,
+    "large": b"{" * (17 << 20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=list(DAMAGED))
 def test_a_damaged_file_is_told(tmp_path, content):
     (tmp_path / "generation_config.json").write_bytes(content)
     with pytest.raises(ModelError, match=r"generation_config\.json of it is damaged"):
@@ -100,8 +107,6 @@ def test_settings_that_make_no_sense_end_in_a_sentence(saved, tmp_path, file, na
     path = folder / file
     told = json.loads(path.read_text()) if path.is_file() else {}
     path.write_text(json.dumps(told | {name: wrong}))
-    try:
+    # Some are harmless; nothing but this may come of the others.
+    with contextlib.suppress(TokenizerError):
         load_vocabulary(str(folder)).encode_continuation(b"It may do no harm.")
-    except CmcError as error:
-        assert isinstance(error, TokenizerError)
-        assert error.hint

@@ -16,6 +16,8 @@ PLACES = (
     ("config.json", ("text_config", "eos_token_id")),
 )
 
+LARGEST = 16 << 20  # bytes of a file; it is read where the app runs
+
 
 def stored_eos_ids(folder: Path, name: str) -> list[int]:
     """Return the ids that end a text or a turn by the settings in a folder; may be empty.
@@ -40,13 +42,14 @@ def stored_eos_ids(folder: Path, name: str) -> list[int]:
                 hint="Correct the file, or copy or download the whole model again.",
             )
         if ids:
-            return ids
+            return [*ids]
     return []
 
 
 def _read_settings(path: Path, name: str) -> Mapping[str, Any]:
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        is_small = path.stat().st_size <= LARGEST
+        stored = json.loads(path.read_text("utf-8")) if is_small else None
     except (OSError, ValueError, RecursionError):
         stored = None
     if not isinstance(stored, dict):
