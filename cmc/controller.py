@@ -17,9 +17,8 @@ from cmc.models import (
     best_device,
     find_folder,
     load_causal_lm,
-    load_tokenizer,
     on_device,
-    stored_eos_ids,
+    read_vocabulary,
 )
 from cmc.settings import Shape
 from cmc.vocab import Vocabulary
@@ -87,13 +86,12 @@ class Controller:
             str(name), lab_kind="controllers", allow_patterns=["*/" + each for each in MODEL_FILES]
             + MODEL_FILES,
         )  # fmt: skip
-        tokenizer = load_tokenizer(folder, str(name))
         if not (folder / MANIFEST).is_file():
-            vocabulary = Vocabulary(tokenizer, eos_ids=stored_eos_ids(folder, str(name)))
+            vocabulary = read_vocabulary(folder, str(name))
             delta = load_causal_lm(folder, str(name), torch.float32)
             return cls(str(name), delta, None, vocabulary)._checked()
         settings = read_settings(folder)
-        vocabulary = Vocabulary(tokenizer, eos_ids=settings["eos_ids"])
+        vocabulary = read_vocabulary(folder, str(name))
         delta, prior = (
             load_causal_lm(folder / part, f"{name}/{part}", torch.float32)
             if part == "delta" or (folder / part).is_dir()
