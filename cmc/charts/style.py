@@ -12,6 +12,7 @@ BLUE, ORANGE, GREEN, PURPLE, RED, GREY = (
     "#8b95a7",
 )
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)  # of lines and dots, in their order
+PINK = "#d64f9b"
 TRANSFER_COLOURS = {"cover": BLUE, "pm-mined": ORANGE, "same": GREEN}
 KIND_COLOURS = {
     "exact": GREEN,
@@ -19,6 +20,7 @@ KIND_COLOURS = {
     "extension": PURPLE,
     "composed": ORANGE,
     "role": GREY,
+    "chosen": PINK,
     "none": RED,
 }
 INK = "#7c8799"  # text that reads on white and on near black

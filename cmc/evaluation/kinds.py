@@ -5,12 +5,23 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any
 
 from cmc.errors import SettingError
+from cmc.evaluation.alpaca import evaluate_alpaca
 from cmc.evaluation.cells import Progress
 from cmc.evaluation.check import evaluate_check
+from cmc.evaluation.forgetting import evaluate_forgetting
 from cmc.evaluation.suite import evaluate_suite
 from cmc.evaluation.sweep import evaluate_sweep
+from cmc.evaluation.tofu import evaluate_tofu
 from cmc.evaluation.transfer import evaluate_transfer
-from cmc.settings import CheckRequest, SuiteRequest, SweepRequest, TransferRequest
+from cmc.settings import (
+    AlpacaRequest,
+    CheckRequest,
+    ForgettingRequest,
+    SuiteRequest,
+    SweepRequest,
+    TofuRequest,
+    TransferRequest,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,9 @@ KINDS: Mapping[str, Kind] = {
     "sweep": Kind(SweepRequest, evaluate_sweep),
     "check": Kind(CheckRequest, evaluate_check),
     "suite": Kind(SuiteRequest, evaluate_suite),
+    "tofu": Kind(TofuRequest, evaluate_tofu),
+    "alpaca": Kind(AlpacaRequest, evaluate_alpaca),
+    "forgetting": Kind(ForgettingRequest, evaluate_forgetting),
 }
 
 
