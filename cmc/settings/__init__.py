@@ -26,6 +26,7 @@ from cmc.settings.limits import (
     TRANSFERS,
 )
 from cmc.settings.places import home, lab_folder, lab_targets
+from cmc.settings.priors import RANDOM, SHAPES, PriorSettings, Shape, shape_called
 from cmc.settings.prompts import CHAT, checked_prompt_format
 from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
@@ -43,6 +44,8 @@ __all__ = [
     "ON_DATA_ALONE",
     "PRECISIONS",
     "PROMPT_FORMATS",
+    "RANDOM",
+    "SHAPES",
     "SLIDER_RANGE",
     "STARTER_CONTROLLER",
     "STARTER_TARGET",
@@ -57,8 +60,10 @@ __all__ = [
     "JudgeSettings",
     "LabTableRequest",
     "MapRequest",
+    "PriorSettings",
     "Rails",
     "Sampling",
+    "Shape",
     "SuiteRequest",
     "SweepRequest",
     "TofuRequest",
@@ -72,5 +77,6 @@ __all__ = [
     "home",
     "lab_folder",
     "lab_targets",
+    "shape_called",
     "varied_settings",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cmc.errors import SettingError
 from cmc.settings.checks import check_numbers, checked_choice
 from cmc.settings.limits import OBJECTIVES, ON_DATA_ALONE, PRECISIONS
+from cmc.settings.priors import RANDOM, shape_called
 from cmc.settings.prompts import checked_prompt_format
 
 
@@ -14,7 +15,7 @@ class TrainSettings:
 
     template: str = "lab:template"
     data: str = "lab:instruct"
-    init: str = ""  # a controller or causal language model to start from; empty: random, small
+    init: str = ""  # a controller, a causal language model, or random:SIZE; empty: random, small
     objective: str = "sft"
     retain: str = ""  # records whose answers must stay, for forgetting
     refusals: str = ""  # `idk` and `dpo`: a text file, one refusal a line; empty: ours
@@ -65,6 +66,8 @@ class TrainSettings:
         ranges |= {"spike": (0, 10**6), "max_skips": (0, 1000), "cache_gigabytes": (0, 10**5)}
         ranges |= {"restraint": (0, 1000), "noise": (0, 10)}
         check_numbers(self, ranges)
+        if self.init.startswith(RANDOM):
+            shape_called(self.init.removeprefix(RANDOM))
         self._check_strengths()
         self._check_early_stopping()
         if self.second_template and self.objective == "reverse":

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cmc.controller import Controller, load_controller, random_controller
+from cmc.controller import Controller, load_controller, random_controller, random_network
 from cmc.data import fingerprint_records
 from cmc.models import LanguageModel, load_language_model
-from cmc.settings import SLIDER_RANGE, TrainSettings, as_plain, home
+from cmc.settings import RANDOM, SLIDER_RANGE, TrainSettings, as_plain, home, shape_called
 from cmc.store import place_of
 from cmc.training.features import FeatureStore
 from cmc.training.frozen import check_turns
@@ -71,6 +71,10 @@ def first_controller(settings: TrainSettings, template: LanguageModel) -> Contro
         )
         controller.name = settings.name
         return controller
+    if settings.init.startswith(RANDOM):
+        shape = shape_called(settings.init.removeprefix(RANDOM))
+        network = random_network(template.vocabulary, shape, settings.seed)
+        return Controller(settings.name, network, None, template.vocabulary)
     controller = load_controller(place_of(settings.init))
     if controller.prior is None and not controller.settings["template"]:
         # A plain language model: what it was before training is the prior of what it becomes.
