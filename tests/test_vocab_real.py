@@ -88,10 +88,10 @@ def test_t5_is_named_lossy_with_examples():
     assert losses.is_lossy
     assert {"\n", "\t", "{", "日", "я", "ω", "한", "😀"} <= set(losses.unspelled)
     assert not {"A", " ,"} & set(losses.unspelled)
-    for example in losses.unspelled:
-        ids = vocabulary.tokenizer(f"a{example}a", add_special_tokens=False).input_ids
+    for lost in losses.unspelled:
+        ids = vocabulary.tokenizer(f"a{lost}a", add_special_tokens=False).input_ids
         back = vocabulary.tokenizer.decode(ids, skip_special_tokens=True)
-        assert back != f"a{example}a", repr(example)
+        assert back != f"a{lost}a", repr(lost)
     assert dict(losses.rewritten)["ﬁ"] == "fi"
 
 
