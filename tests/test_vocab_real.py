@@ -18,7 +18,8 @@ from tests.conftest import real_vocabulary
 LOSSLESS = ("llama2", "mistral_v1", "llama3", "qwen2_5", "gpt2")
 ALL = (*LOSSLESS, "t5_small")
 SPACED = ("llama2", "mistral_v1")  # put a space before any text
-UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.text(
+# What Python's tables do not know yet, another library may compose in another way.
+UNICODE = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=40) | st.text(
     st.sampled_from(" \n\t▁Ġ\x00é\u0301日あ한😀\u200d\ufeff🏳\U0010ffffaB1.'<>|s/"), max_size=40
 )
 
