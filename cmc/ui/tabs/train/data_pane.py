@@ -19,12 +19,9 @@ EMPTY = "Press <b>Look at the data</b> to see what a training would learn from."
 EXPLAINED = (
     "What the models read; <code>{instruction}</code>, <code>{input}</code> and at its end "
     "<code>{output}</code> are filled in. Edit it to make your own: the controller keeps it and "
-    "uses it wherever it goes. <i>chat</i> writes out the template's own chat template."
+    "uses it wherever it goes. <i>qa</i> is the starter lab's, <i>alpaca</i> the published one; "
+    "<i>chat</i> writes out the template's own chat template."
 )
-FORMATS = {
-    "qa": "qa, the starter lab's", "alpaca": "alpaca, the published one",
-    "open-instruct": "open-instruct", "plain": "plain text", CHAT: "chat, the template's own",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,14 @@ class DataPane:
 
 def build_data_pane() -> DataPane:
     """Lay out prompt and preview."""
-    names = [(FORMATS[each], each) for each in (*PROMPT_FORMATS, CHAT)]
     with gr.Row(equal_height=False, elem_classes="prompt-row"):
         prompt_format = gr.Dropdown(
-            names, value=PROMPT, label="Prompt", min_width=190, scale=0, elem_id="train-format"
+            [*PROMPT_FORMATS, CHAT],
+            value=PROMPT,
+            label="Prompt",
+            min_width=170,
+            scale=0,
+            elem_id="train-format",
         )
         prompt = gr.Textbox(
             prompt_text(PROMPT), label="The prompt as a text", lines=3, max_lines=12, scale=1,

@@ -51,7 +51,7 @@ class RunView:
 
 def build_run_view() -> RunView:
     """Lay out status, curve, probes and table."""
-    queue = gr.HTML("", padding=False, elem_id="train-queue", elem_classes="note")
+    queue = gr.HTML("", padding=False, visible=False, elem_id="train-queue", elem_classes="note")
     status = gr.HTML(NONE, padding=False, elem_id="train-status", elem_classes="note strong")
     curve = gr.Plot(
         charts.loss_curve(pd.DataFrame()), label="Loss", show_label=False, elem_id="train-curve"
@@ -69,7 +69,8 @@ def build_run_view() -> RunView:
         keep = gr.Button("Keep", elem_id="train-keep")
     beside = gr.Dropdown(
         [], value=[], multiselect=True, max_choices=BESIDE_MOST, label="Compare with",
-        info="Draws the curves of other runs over this one.", elem_id="train-beside",
+        info="Draws the curves of other runs over this one.", visible=False,
+        elem_id="train-beside",
     )  # fmt: skip
     probes = gr.HTML(
         words.probe_table([]), padding=False, elem_id="train-probes", elem_classes="note"
@@ -151,12 +152,14 @@ def _looker(workspace: Workspace) -> Any:
             return [gr.skip()] * 12
         if shown is None:
             return _nothing(drawn)
-        others = [run for run in runs if run.name in (beside or ()) and run.name != shown.name]
+        line = words.queue_line(queue, shown.name)
+        others = [run.name for run in runs if run.name != shown.name]
+        drawn_over = [run for run in runs if run.name in (beside or ()) and run.name in others]
         return [
-            words.queue_line(queue, shown.name),
+            gr.HTML(line, visible=bool(line)),
             status_line(shown, shown.records()),
-            _curve(shown, others),
-            gr.Dropdown(choices=[run.name for run in runs if run.name != shown.name]),
+            _curve(shown, drawn_over),
+            gr.Dropdown(choices=others, visible=bool(others)),
             words.probe_table(shown.probes()),
             run_table(runs),
             shown.log_tail() if workspace.mode == "local" else TO_OWNER,
@@ -193,6 +196,7 @@ def _nothing(drawn: str) -> list[Any]:
     off = [gr.Button(interactive=False) for _ in range(4)]
     empty = pd.DataFrame(columns=list(HEADERS))
     return [
-        "", NONE, charts.loss_curve(pd.DataFrame()), gr.Dropdown(choices=[], value=[]),
+        gr.HTML("", visible=False), NONE, charts.loss_curve(pd.DataFrame()),
+        gr.Dropdown(choices=[], value=[], visible=False),
         words.probe_table([]), empty, "", *off, {"run": "", "drawn": drawn},
     ]  # fmt: skip
