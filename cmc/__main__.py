@@ -14,6 +14,7 @@ from cmc.commands.evaluate import add_evaluate
 from cmc.commands.generate import add_generate
 from cmc.commands.lab import add_lab
 from cmc.commands.map import add_map
+from cmc.commands.maps import add_maps
 from cmc.commands.train import add_train
 from cmc.commands.versions import add_versions
 from cmc.errors import CmcError
@@ -49,7 +50,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m cmc", description="Train one tiny controller, steer many language models."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_lab, add_data, add_train, add_map, add_generate, add_evaluate, add_versions):
+    for add in (
+        add_lab,
+        add_data,
+        add_train,
+        add_map,
+        add_maps,
+        add_generate,
+        add_evaluate,
+        add_versions,
+    ):
         add(commands)
     return parser
 

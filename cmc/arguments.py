@@ -9,10 +9,18 @@ from typing import Any
 from safetensors import SafetensorError
 
 from cmc.errors import CmcError, SettingError
-from cmc.settings import METRICS, OBJECTIVES, STARTER_CONTROLLER, TRANSFERS
+from cmc.settings import (
+    JUDGES,
+    KEY_VARIABLES,
+    METRICS,
+    OBJECTIVES,
+    PRECISIONS,
+    STARTER_CONTROLLER,
+    TRANSFERS,
+)
 
-CHOICES = {"objective": OBJECTIVES, "transfer": TRANSFERS}
-CHOICES["metric"] = METRICS
+CHOICES = {"objective": OBJECTIVES, "transfer": TRANSFERS, "metric": METRICS}
+CHOICES |= {"judge": JUDGES, "key_variable": KEY_VARIABLES, "precision": PRECISIONS}
 
 
 def add_fields(parser: argparse.ArgumentParser, *requests: type, but: Sequence[str] = ()) -> None:

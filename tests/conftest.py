@@ -15,7 +15,9 @@ from cmc.lab.vocabularies import FAMILIES
 from cmc.lab.world import make_world
 from cmc.models import LanguageModel
 from cmc.vocab import Vocabulary
+from tests.judge_server import KEY, Server
 
+ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"sentencepiece": 400, "byte-level": 330, "unigram": 200}
 ARCHITECTURES = {"sentencepiece": "llama", "byte-level": "gpt_neox", "unigram": "qwen2"}
 
@@ -27,6 +29,14 @@ def shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"third-party data is absent: {'/'.join(parts)} (set CMC_SHARED)")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_of_the_tests(tmp_path_factory):
+    """Keep runs and caches of tests apart from a person's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CMC_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @cache
@@ -82,6 +92,12 @@ def tiny_controller(family: str, *, seed: int = 1, has_prior: bool = True) -> Co
     return Controller(f"tiny:{seed}", delta, prior, vocabulary, settings)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home_of_tests(tmp_path_factory) -> None:
+    """Keep what a test writes to the home away from the person's own, unless it names one."""
+    os.environ.setdefault("CMC_HOME", str(tmp_path_factory.mktemp("home")))
+
+
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory) -> dict[str, str]:
     """Return folders of tiny models and a tiny controller, and files with a few records."""
@@ -98,3 +114,19 @@ def saved(tmp_path_factory) -> dict[str, str]:
     return {each: str(folder / each) for each in names} | {
         each: str(folder / f"{each}.jsonl") for each in ("data", "retain")
     }
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Return what starts a server that judges as it is told; a key for it is set."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    servers = []
+
+    def start(*replies) -> Server:
+        servers.append(Server(replies))
+        return servers[-1]
+
+    yield start
+    for each in servers:
+        each.close()

@@ -5,12 +5,10 @@ import json
 import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cmc.evaluation import Answer, TransferProgress
 from cmc.settings import lab_folder
-from cmc.ui import sentences, tokens
+from cmc.ui import sentences
 from cmc.ui.layout import build_app, launch_arguments
 from cmc.ui.tabs.evaluate import (
     answer_table,
@@ -159,14 +157,6 @@ def test_a_public_demo_refuses_to_train_however_it_is_asked(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-@has_lab
-def test_the_map_shows_hostile_text_as_text(client):
-    answer = client.predict(text=HOSTILE, transfer="pm-mined", api_name="/map")
-    aligned = next(part for part in answer if isinstance(part, str) and "aligned" in part)
-    assert "<img" not in aligned
-    assert "&lt;" in aligned
-
-
 def test_size_and_upload_become_settings(tmp_path):
     file = tmp_path / "mine.json"
     file.write_text("[]", encoding="utf-8")
@@ -202,38 +192,6 @@ def test_speed_is_that_of_the_last_steps():
     records = [{"step": step, "seconds": step / 4} for step in range(1, 100)]
     assert sentences.steps_per_second(records) == pytest.approx(4)
     assert sentences.steps_per_second(records[:1]) == 0
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (b" a\n", "·a⏎"),
-        (b"\xe2\x82", "<E2><82>"),
-        (b"\x07", "<U+0007>"),
-        (None, ""),
-        ("é".encode(), "é"),
-    ],
-)
-def test_white_space_and_broken_bytes_are_visible(data, text):
-    assert tokens.visible(data) == text
-
-
-@given(st.binary(min_size=1, max_size=30), st.data())
-def test_alignment_keeps_every_byte_on_both_sides(data, draw):
-    def cut() -> list[bytes]:
-        places = sorted(draw.draw(st.sets(st.integers(1, len(data)))) | {len(data)})
-        return [data[a:b] for a, b in zip([0, *places], places, strict=False)]
-
-    ours, theirs = cut(), cut()
-    pieces = tokens.align(theirs, ours, ["exact"] * len(ours))
-    assert [token for piece in pieces for token in piece.controller] == theirs
-    assert [token for piece in pieces for token in piece.target] == ours
-    assert all(b"".join(piece.controller) == b"".join(piece.target) for piece in pieces)
-
-
-def test_tokens_are_never_markup():
-    piece = tokens.Piece((HOSTILE.encode(),), (HOSTILE.encode(),), ("exact",))
-    assert "<img" not in tokens.pieces_html([piece])
 
 
 def test_a_report_is_shown_with_its_template_and_written_twice():

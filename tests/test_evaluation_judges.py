@@ -1,15 +1,15 @@
 """Judges: the published prompt, a server that misbehaves, both orders, right answers."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from cmc import runs
 from cmc.__main__ import main
+from cmc.data import read_records
 from cmc.errors import JudgeError, SettingError
-from cmc.evaluation.alpaca import evaluate_alpaca, read_annotations
-from cmc.evaluation.alpaca.journal import append_line, read_lines
+from cmc.evaluation.alpaca import evaluate_alpaca, read_annotations, report_annotations
+from cmc.evaluation.job import run_evaluation
 from cmc.evaluation.judges import Pair
 from cmc.evaluation.judges.endpoint import EndpointJudge
 from cmc.evaluation.judges.local import LocalJudge
@@ -18,73 +18,9 @@ from cmc.evaluation.judges.prompt import ranking_messages, read_ranking
 from cmc.evaluation.judges.reference import ReferenceJudge
 from cmc.settings import AlpacaRequest, JudgeSettings
 from tests.conftest import tiny_controller, tiny_target, tiny_tokenizer
+from tests.judge_server import KEY, Server, chat, ranking
 
-KEY = "sk-very-secret"
 PAIR = Pair("Say yes.", "no", "yes")
-
-
-def ranking(best: int, turned: bool = False) -> str:
-    entries = [f"{{'model': 'model_{i}', 'rank': {1 if i == best else 2}}}" for i in (1, 2)]
-    return f"[{', '.join(reversed(entries) if turned else entries)}]"
-
-
-def chat(text) -> bytes:
-    return json.dumps({"choices": [{"message": {"content": text}}]}).encode()
-
-
-class Server:
-    """Answers from a list of (status, headers, body), the last one for ever; keeps requests."""
-
-    def __init__(self, replies):
-        server, self.replies, self.requests = self, list(replies), []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                server.requests.append((self.path, dict(self.headers), json.loads(body)))
-                reply = server.replies.pop(0) if len(server.replies) > 1 else server.replies[0]
-                status, headers, data = reply(server.requests[-1][2]) if callable(reply) else reply
-                if status is None:  # hang up in the middle of a sentence
-                    self.close_connection = True
-                    return
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                if server.drips:
-                    threading.Event().wait(server.drips)
-                try:
-                    self.wfile.write(data)
-                except OSError:
-                    self.close_connection = True
-
-            def log_message(self, *_):
-                pass
-
-        self.drips = 0.0
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    def close(self):
-        self._http.shutdown()
-        self._http.server_close()
-
-
-@pytest.fixture
-def serve(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    servers = []
-
-    def start(*replies) -> Server:
-        servers.append(Server(replies))
-        return servers[-1]
-
-    yield start
-    for each in servers:
-        each.close()
 
 
 @pytest.fixture(autouse=True)
@@ -227,7 +163,7 @@ def records(tmp_path, count: int) -> str:
 
 
 def test_what_is_nearer_to_the_right_answer_is_better(tmp_path):
-    compare = ReferenceJudge(records(tmp_path, 2)).compare
+    compare = ReferenceJudge(read_records(records(tmp_path, 2)), "here").compare
     assert compare(Pair("Say yes 1.", "no", "yes 1")).preference == 2.0
     assert compare(Pair("Say yes 1.", "yes  1", "Yes 1!")).preference == 1.0  # exact counts more
     assert compare(Pair("Say yes 1.", "yes", "yes")).preference == 1.5
@@ -243,13 +179,15 @@ def saved(folder, family: str) -> str:
 
 def request(tmp_path, count: int = 3, **changes) -> AlpacaRequest:
     tiny_controller("sentencepiece").save_pretrained(tmp_path / "controller")
-    data = records(tmp_path, count)
     settings = {
-        "out": str(tmp_path / "out"), "target": saved(tmp_path, "byte-level"), "data": data,
+        "target": saved(tmp_path, "byte-level"), "data": records(tmp_path, count),
         "controllers": {str(tmp_path / "controller"): 1.0}, "max_new_tokens": 4, "batch_size": 2,
-        "judging": JudgeSettings(gold=data),
     }  # fmt: skip
     return AlpacaRequest(**settings | changes)
+
+
+def new_run(tmp_path, name: str = "alpaca", **changes) -> runs.Run:
+    return runs.new_evaluation("alpaca", request(tmp_path, **changes), name=name, home=tmp_path)
 
 
 def prefer_second_shown(_body) -> tuple:
@@ -257,78 +195,110 @@ def prefer_second_shown(_body) -> tuple:
 
 
 def test_a_run_writes_the_published_formats_and_its_annotations_give_the_same_report(tmp_path):
-    asked = request(tmp_path)
-    steps = list(evaluate_alpaca(asked))
-    assert [each.done for each in steps[:-1]] == sorted(each.done for each in steps[:-1])
-    report = steps[-1].report
-    assert report["n_total"] == 3
-    outputs = json.loads((tmp_path / "out" / "model_outputs.json").read_text("utf-8"))
+    run = new_run(tmp_path)
+    steps = list(run_evaluation(run.folder))
+    # Two batches each of the base's answers and the controlled ones, and three verdicts.
+    assert [each.done for each in steps] == [1, 2, 3, 4, 5, 6, 7, 7]
+    report = run.report()
+    assert (report["n_total"], run.status()["state"]) == (3, "finished")
+    outputs = json.loads((run.folder / "model_outputs.json").read_text("utf-8"))
     assert [each["instruction"] for each in outputs] == [f"Say yes {i}." for i in range(3)]
     assert {"instruction", "output", "generator"} <= set(outputs[0])
-    annotations = read_annotations(tmp_path / "out" / "annotations.json")
-    assert {each["generator_1"] for each in annotations} == {asked.target}
-    with pytest.raises(SettingError, match="another request"):
-        list(evaluate_alpaca(request(tmp_path, max_new_tokens=5)))
+    annotations = read_annotations(run.folder / "annotations.json")
+    target = report["provenance"]["request"]["target"]
+    assert {each["generator_1"] for each in annotations} == {target}
+    again = report_annotations(annotations)
+    assert {name: report[name] for name in again} == again
+    # The same by the command that reads published annotations and by a reference of its own.
+    reference = str(run.folder / "reference_outputs.json")
+    whole = list(evaluate_alpaca(request(tmp_path, reference=reference)))[-1].report
+    assert (whole["win_rate"], whole["n_total"]) == (report["win_rate"], 3)
 
 
 def test_killed_at_any_moment_a_run_goes_on_without_repeating_work(tmp_path, serve):
     server = serve(prefer_second_shown)
     judging = JudgeSettings(judge="endpoint", endpoint=server.url)
-    asked = request(tmp_path, judging=judging)
-    whole = [each.message for each in evaluate_alpaca(asked)]
-    expected = json.loads((tmp_path / "out" / "annotations.json").read_text("utf-8"))
+    run = new_run(tmp_path, judging=judging)
+    whole = [each.message for each in run_evaluation(run.folder)]
+    expected = json.loads((run.folder / "annotations.json").read_text("utf-8"))
     calls = len(server.requests)
     assert calls == 3
     for stop in range(1, len(whole)):
-        again = request(tmp_path, judging=judging, out=str(tmp_path / f"out{stop}"))
+        again = new_run(tmp_path, f"stopped {stop}", judging=judging)
         before = len(server.requests)
-        running = evaluate_alpaca(again)
+        running = run_evaluation(again.folder)
         for _ in range(stop):
             next(running)
         running.close()
-        for path in (tmp_path / f"out{stop}").glob("*.jsonl"):
-            path.write_bytes(path.read_bytes() + b'{"instruction": "cut o')
-        list(evaluate_alpaca(again))
-        found = json.loads((tmp_path / f"out{stop}" / "annotations.json").read_text("utf-8"))
+        with (again.folder / "records.jsonl").open("ab") as file:
+            file.write(b'{"step": 9, "key": "cut o')
+        list(run_evaluation(again.folder))
+        assert [each["key"] for each in again.records()] == whole[:-1]
+        found = json.loads((again.folder / "annotations.json").read_text("utf-8"))
         for one, other in zip(found, expected, strict=True):
             assert one | {"time_per_example": 0} == other | {"time_per_example": 0}
         assert len(server.requests) - before == calls
 
 
-def test_a_judge_that_goes_down_leaves_a_report_that_says_what_is_missing(tmp_path, serve, capsys):
-    server = serve(prefer_second_shown, (500, {}, b""))
+@pytest.mark.parametrize("trouble", [(500, {}, b""), (429, {}, b""), (None, {}, b"")])
+def test_a_judge_that_goes_down_leaves_a_report_that_says_what_is_missing(
+    tmp_path, serve, capsys, trouble
+):
+    server = serve(prefer_second_shown, trouble)
     judging = JudgeSettings(judge="endpoint", endpoint=server.url, attempts=2)
-    report = list(evaluate_alpaca(request(tmp_path, judging=judging)))[-1].report
+    run = new_run(tmp_path, judging=judging)
+    list(run_evaluation(run.folder))
+    report, status = run.report(), run.status()
     assert (report["n_total"], report["n_missing"]) == (1, 2)
-    assert "status 500" in report["stopped"]
+    assert server.url in report["stopped"]
+    assert report["incomplete"] == "2 of 3 verdicts are missing"
     assert [each["n"] for each in report["missing"]] == [2]
     assert len(server.requests) == 3  # the pair that failed was tried twice, the last never
+    assert status["state"] == "stopped"
+    assert "2 of 3 verdicts are missing" in status["message"]
     server.replies = [prefer_second_shown]
-    report = list(evaluate_alpaca(request(tmp_path, judging=judging)))[-1].report
+    assert [each.message[:9] for each in run_evaluation(run.folder)] == [
+        "verdict 2", "verdict 3", "done"
+    ]  # fmt: skip
+    report = run.report()
     assert (report["n_total"], report["n_missing"], report["stopped"]) == (3, 0, None)
+    assert (report["incomplete"], run.status()["state"]) == (None, "finished")
     assert report["position_bias"]["first_shown"] == 0.0
-    for path in (tmp_path / "out").iterdir():
+    for path in run.folder.iterdir():
         assert KEY not in path.read_text("utf-8")
     assert KEY not in capsys.readouterr().out + json.dumps(report)
 
 
-def test_the_command_prints_the_report_and_names_the_folder_it_needs(tmp_path, capsys):
+def test_nonsense_about_one_pair_leaves_it_out_and_resume_asks_for_it_again(tmp_path, serve):
+    server = serve(prefer_second_shown, (200, {}, chat("Both!")), prefer_second_shown)
+    judging = JudgeSettings(judge="endpoint", endpoint=server.url, attempts=1)
+    run = new_run(tmp_path, judging=judging)
+    list(run_evaluation(run.folder))
+    assert (run.report()["n_total"], run.report()["n_missing"]) == (2, 1)
+    assert run.report()["missing"] == [{"reason": "no ranking: Both!", "n": 1}]
+    assert run.status()["state"] == "stopped"
+    assert [each.message[:9] for each in run_evaluation(run.folder)] == ["verdict 2", "done"]
+    assert (run.report()["n_total"], run.status()["state"]) == (3, "finished")
+
+
+def test_the_command_goes_on_with_a_folder_and_refuses_that_of_another_request(tmp_path, capsys):
     asked = request(tmp_path)
     arguments = [
-        "evaluate", "alpaca", "--target", asked.target, "--data", asked.data, "--gold", asked.data,
-        "--controller", next(iter(asked.controllers)), "--max-new-tokens", "4",
+        "evaluate", "alpaca", "--target", asked.target, "--data", asked.data, "--controller",
+        next(iter(asked.controllers)), "--max-new-tokens", "4", "--json", "--out",
+        str(tmp_path / "out"),
     ]  # fmt: skip
-    assert main([*arguments, "--json"]) == 1
-    assert "no folder is named" in capsys.readouterr().err.lower()
-    assert main([*arguments, "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert main(arguments) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["annotator"] == f"reference:{asked.data}"
-    assert json.loads((tmp_path / "out" / "report.json").read_text("utf-8")) == report
-
-
-def test_a_journal_survives_what_a_crash_cut_off(tmp_path):
-    path = tmp_path / "lines.jsonl"
-    append_line(path, {"a": 1})
-    path.write_bytes(path.read_bytes() + b'{"a": 2')
-    append_line(path, {"a": 3})
-    assert read_lines(path) == [{"a": 1}, {"a": 3}]
+    kept = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    assert report == {"run": report["run"], **kept}
+    # Another judge uses the answers that are there.
+    assert main([*arguments, "--judge", "local", "--judge-model", asked.target]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["annotator"] == f"local:{asked.target}"
+    assert "answers 1 to" not in told.err
+    assert main([*arguments, "--max-new-tokens", "5"]) == 1
+    assert "holds what another request made" in capsys.readouterr().err
+    assert main([*arguments, "--background"]) == 1
+    assert "--out" in capsys.readouterr().err

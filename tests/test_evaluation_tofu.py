@@ -3,19 +3,21 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cmc.__main__ import main
 from cmc.errors import DataError
+from cmc.evaluation.repeat import compare_reports, repeat_report
 from cmc.evaluation.texts import is_refusal, rouge_l_recall
 from cmc.evaluation.tofu import evaluate_tofu, read_log, report_log
 from cmc.evaluation.tofu.formulas import forget_quality, model_utility, truth_ratio, truth_scores
-from cmc.evaluation.tofu.measure import Asking, answer_losses
+from cmc.evaluation.tofu.measure import Asking, batch_losses, scoring_batches
 from cmc.evaluation.tofu.questions import Question, read_questions
 from cmc.generation import ControlledModel
-from cmc.settings import CoverSettings, TofuRequest, lab_folder
+from cmc.settings import TofuRequest, lab_folder
 from tests.conftest import shared, tiny_controller, tiny_target, tiny_tokenizer
 
 FULL, RETAIN = "llama2_7b_full_forget10", "llama2_7b_retain90"
@@ -180,15 +182,22 @@ QUESTIONS = [
 ]
 
 
+def losses(model, size, strengths=(0.7,)) -> list[list[float]]:
+    """Score all answers in batches of a size."""
+    asking, found = Asking(strengths, "qa", 8, size), [[0.0] * len(q.answers) for q in QUESTIONS]
+    for batch in scoring_batches(model, QUESTIONS, asking):
+        scored = batch_losses(model, QUESTIONS, batch, asking)
+        for (number, place), loss in zip(batch, scored, strict=True):
+            found[number][place] = loss
+    return found
+
+
 @pytest.mark.parametrize("transfer", ["cover", "pm-mined"])
 def test_a_batch_scores_as_each_answer_alone_across_vocabularies(transfer):
     model = ControlledModel(
         tiny_target("byte-level"), [tiny_controller("sentencepiece")], transfer=transfer
     )
-    one, many = (
-        list(answer_losses(model, QUESTIONS, Asking((0.7,), "qa", 8, size)))[-1][1]
-        for size in (1, 7)
-    )
+    one, many = losses(model, 1), losses(model, 7)
     for alone, together in zip(one, many, strict=True):
         assert alone == pytest.approx(together, abs=2e-5)
     # The same by the public score of one text: prompt, a space, the answer, its end.
@@ -199,11 +208,8 @@ def test_a_batch_scores_as_each_answer_alone_across_vocabularies(transfer):
 
 def test_strength_zero_scores_the_base():
     target = tiny_target("byte-level")
-    asking = Asking((0.0,), "qa", 8, 4)
     controlled = ControlledModel(target, [tiny_controller("sentencepiece")])
-    base = Asking((), "qa", 8, 4)
-    found = list(answer_losses(controlled, QUESTIONS, asking))[-1]
-    assert found == list(answer_losses(ControlledModel(target, []), QUESTIONS, base))[-1]
+    assert losses(controlled, 4, (0.0,)) == losses(ControlledModel(target, []), 4, ())
 
 
 def saved(folder, family: str) -> str:
@@ -237,7 +243,8 @@ def test_a_model_is_measured_and_its_log_says_the_same_when_read_back(tmp_path, 
     assert {found["n"] for found in report["splits"].values()} == {2}
     assert report["forget_quality"] is None
     assert report["provenance"]["request"]["forget"] == "forget01"
-    assert json.loads((tmp_path / "out" / "report.json").read_text("utf-8")) == report
+    kept = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    assert report == {"run": report["run"], **kept}
     again = printed(capsys, "--log", str(tmp_path / "out"), "--retain-log", str(tmp_path / "out"))
     assert again["splits"] == report["splits"]
     assert (again["model_utility"], again["forget_quality"]) == (report["model_utility"], 1.0)
@@ -246,18 +253,56 @@ def test_a_model_is_measured_and_its_log_says_the_same_when_read_back(tmp_path, 
     assert "forget_quality" not in summary
 
 
-def test_a_report_repeated_from_its_provenance_gives_the_same_numbers(tmp_path):
+def asked_for(tmp_path, **changes) -> TofuRequest:
     tiny_controller("unigram").save_pretrained(tmp_path / "controller")
-    request = TofuRequest(
-        target=saved(tmp_path / "target", "byte-level"), max_new_tokens=4, forget="forget01",
-        controllers={str(tmp_path / "controller"): 1.0}, data=tofu_folder(tmp_path / "tofu", 2),
-    )  # fmt: skip
-    first = list(evaluate_tofu(request))[-1].report
-    kept = json.loads(json.dumps(first["provenance"]["request"]))
-    kept["cover"] = CoverSettings(**kept["cover"])
-    second = list(evaluate_tofu(TofuRequest(**kept)))[-1].report
-    assert first["splits"] == second["splits"]
-    assert first["provenance"] == second["provenance"]
+    settings = {
+        "target": saved(tmp_path / "target", "byte-level"), "max_new_tokens": 4,
+        "forget": "forget01", "controllers": {str(tmp_path / "controller"): 1.0},
+        "data": tofu_folder(tmp_path / "tofu", 2), "batch_size": 3,
+    }  # fmt: skip
+    return TofuRequest(**settings | changes)
+
+
+def test_a_report_repeated_from_its_provenance_gives_the_same_numbers(tmp_path):
+    first = list(evaluate_tofu(asked_for(tmp_path)))[-1].report
+    kept = json.loads(json.dumps(first))
+    again = list(repeat_report(kept))[-1].report
+    assert again["repeated"] == {"same": True, "differences": [], "changed": []}
+    assert first["splits"] == again["splits"]
+    kept["splits"]["forget"]["rouge"] += 1e-9
+    found = list(repeat_report(kept))[-1].report["repeated"]
+    assert [each.split(":")[0] for each in found["differences"]] == ["splits.forget.rouge"]
+
+
+def test_a_run_cut_off_after_any_measurement_goes_on_and_says_the_same(tmp_path):
+    request = asked_for(tmp_path)
+    *steps, last = evaluate_tofu(request)
+    assert [each.done for each in steps] == list(range(1, len(steps) + 1))
+    assert {each.total for each in steps} == {len(steps)}
+    kept = json.loads(json.dumps([[each.message, each.found] for each in steps]))
+    for cut in (1, len(steps) // 2, len(steps) - 1, len(steps)):
+        *rest, again = evaluate_tofu(request, dict(kept[:cut]))
+        assert [each.message for each in rest] == [each.message for each in steps[cut:]]
+        assert compare_reports(last.report, again.report)["same"]
+
+
+def test_control_is_told_beside_the_base_with_the_difference_and_its_interval(tmp_path):
+    request = asked_for(tmp_path)
+    report = list(evaluate_tofu(request))[-1].report
+    alone = list(evaluate_tofu(replace(request, controllers={})))[-1].report
+    assert (alone["base"], alone["differences"]) == (None, None)
+    assert report["base"]["splits"] == alone["splits"]
+    for split, parts in report["differences"]["splits"].items():
+        for part, found in parts.items():
+            both = (each["splits"][split][part] for each in (report, alone))
+            assert found["value"] == pytest.approx(next(both) - next(both))
+            assert found["low"] <= found["value"] <= found["high"]
+            assert found["n"] == 2
+    # Against itself nothing differs.
+    same = list(evaluate_tofu(replace(request, controllers=dict.fromkeys(
+        request.controllers, 0.0))))[-1].report  # fmt: skip
+    found = [each for parts in same["differences"]["splits"].values() for each in parts.values()]
+    assert {(each["low"], each["value"], each["high"]) for each in found} == {(0, 0, 0)}
 
 
 def test_a_forget_set_that_is_not_there_is_said_with_those_that_are(tmp_path):

@@ -12,8 +12,9 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaFo
 from cmc.data import Example, token_batch
 from cmc.errors import DataError, ModelError, TrainingError, VocabMismatch
 from cmc.settings import TrainSettings
-from cmc.training import objectives, rows, train_controller
-from cmc.training.rows import SplitModel, SteeredScores, batch_labels, label_owners
+from cmc.training import objectives, train_controller, two_heads
+from cmc.training.rows import Frozen, SteeredScores, batch_labels, label_owners
+from cmc.training.split import SplitModel
 from cmc.training.template import FrozenTemplate
 
 SIZE = 260  # bytes, bos, eos, pad, unk
@@ -106,7 +107,7 @@ def plain_scores(template, delta, batch):
 def steered(template, delta, batch):
     frozen = FrozenTemplate(template_of(template))
     scores = SteeredScores(delta, SIZE, frozen.split.head)
-    return scores(batch, frozen.rows(batch), True)
+    return lambda kind="rows": scores(batch, Frozen(frozen.rows(batch)), kind)
 
 
 def gradients(model, loss):
@@ -200,17 +201,24 @@ def test_the_divergence_is_that_of_the_distributions():
 @pytest.mark.parametrize("is_tied", [True, False])
 @pytest.mark.parametrize("make", [llama, neox])
 def test_two_head_scores_equal_the_plain_formula_in_value_and_gradient(make, is_tied, monkeypatch):
-    monkeypatch.setattr(rows, "CHUNK_SCORES", 4 * SIZE)  # 4 rows at a time: many chunks
+    monkeypatch.setattr(two_heads, "CHUNK_SCORES", 4 * SIZE)  # 4 rows at a time: many chunks
     template, delta = make(1), llama(2, tied=is_tied)
     batch = token_batch(examples(), PAD)
-    scores = steered(template, delta, batch)
-    found = gradients(delta, scores.controlled.mean() + 0.3 * scores.kl.mean())
+    scored = steered(template, delta, batch)
     losses, base, kl = plain_scores(template, delta, batch)
-    expected = gradients(delta, -losses.mean() + 0.3 * kl.mean())
+    scores = scored()
     torch.testing.assert_close(-scores.controlled, losses, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(-scores.template, base, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(scores.kl, kl, rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    found = [gradients(delta, -2 * scores.controlled.sum())]
+    for kind, expected in (("loss", losses), ("divergence", kl)):
+        total = scored(kind)
+        assert total.item() == pytest.approx(expected.sum().item(), rel=1e-5)
+        found.append(gradients(delta, 2 * total))
+    expected = [
+        gradients(delta, 2 * plain_scores(template, delta, batch)[number].sum())
+        for number in (0, 2)
+    ]
+    torch.testing.assert_close(found, [expected[0], *expected], rtol=1e-3, atol=1e-4)
 
 
 def test_padded_output_rows_of_the_template_are_cut_off():
@@ -219,7 +227,7 @@ def test_padded_output_rows_of_the_template_are_cut_off():
     padded = llama(1, vocab=SIZE + 60)
     with torch.no_grad():
         padded.get_output_embeddings().weight[SIZE:] += 5  # they would win if they were counted
-    scores = steered(padded, delta, batch)
+    scores = steered(padded, delta, batch)()
     torch.testing.assert_close(
         -scores.controlled, plain_scores(padded, delta, batch)[0], rtol=1e-4, atol=1e-5
     )

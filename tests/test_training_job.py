@@ -15,7 +15,7 @@ from cmc.controller import load_controller
 from cmc.errors import DataError, ModelError, RunError, TrainingError
 from cmc.models import load_language_model
 from cmc.settings import TrainSettings
-from cmc.training import job, run_training, train_controller
+from cmc.training import beside, job, run_training, train_controller
 from cmc.training.folder import append_record, drop_lines_from, lock_held, read_lines
 from tests.conftest import shared, tiny_tokenizer, tiny_vocabulary
 from tests.test_training import llama, write_data
@@ -88,7 +88,7 @@ def test_the_saved_controller_is_the_trained_one(tmp_path, template):
     settings = settings_in(tmp_path, template)
     list(run_training(settings, tmp_path / "run"))
     model = load_language_model(str(template))
-    controller = job._first_controller(settings, model)
+    controller = beside.first_controller(settings, model)
     list(train_controller(controller, model, settings))
     expected = torch.cat([each.detach().flatten() for each in controller.delta.parameters()])
     assert torch.equal(weights_in(tmp_path / "run"), expected)
@@ -144,13 +144,13 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_last_good_control
 ):
     settings = settings_in(tmp_path, template)
     made = []
-    first = job._first_controller
+    first = beside.first_controller
 
     def remembered(*args):
         made.append(first(*args))
         return made[-1]
 
-    monkeypatch.setattr(job, "_first_controller", remembered)
+    monkeypatch.setattr(job, "first_controller", remembered)
     training = run_training(settings, tmp_path / "run")
     list(itertools.islice(training, 3))
     with torch.no_grad():

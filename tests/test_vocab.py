@@ -2,12 +2,17 @@
 
 import json
 import random
+from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
+from transformers import PreTrainedTokenizerFast
 
+import cmc
 from cmc.errors import DataError, VocabMismatch
 from cmc.vocab import (
     Kind,
@@ -68,6 +73,21 @@ def test_any_bytes_survive_a_lossless_tokenizer(family, data):
     assert vocabulary.spell(vocabulary.encode_continuation(data)) == text.encode() + rest
 
 
+@cache
+def unigram_with_bytes() -> Vocabulary:
+    """Return a Unigram vocabulary with a token for every byte."""
+    pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "a", "b", "▁a", "ab", "日"]
+    model = Unigram([(piece, -1.0 - n / 100) for n, piece in enumerate(pieces)], 0, True)
+    return Vocabulary(PreTrainedTokenizerFast(tokenizer_object=Tokenizer(model), unk_token="<unk>"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=st.text(max_size=20) | st.text("ab 日é▁<0x>", max_size=20))
+def test_unigram_with_byte_tokens_loses_nothing(text):
+    vocabulary = unigram_with_bytes()
+    assert vocabulary.decode(vocabulary.encode_continuation(text.encode())) == text
+
+
 @given(st.text(max_size=8), st.integers(0, 40))
 def test_an_incomplete_character_is_held_back(text, cut):
     data = text.encode()[:cut]
@@ -105,6 +125,19 @@ def test_parity_reproduces_the_published_map():
     question = real_vocabulary("mistral_v1").tokens.index("<?>")
     assert ours.ids[question] == question  # the accident of the published rules
     assert default.ids[question] != question
+
+
+def test_the_public_names_reproduce_the_published_map(tmp_path):
+    controller, target = (
+        cmc.load_vocabulary(str(shared("tokenizers", name))) for name in ("llama2", "mistral_v1")
+    )
+    built = cmc.build_map(controller, target, parity=True)
+    published = shared("published_map", "one2one_mistral2llama_id.json")
+    assert built.ids.tolist() == json.loads(published.read_text())
+    matches = json.loads(shared("published_map", "one2one_mistral2llama_match.json").read_text())
+    assert (built.kinds == Kind.EXACT).tolist() == [bool(each) for each in matches]
+    built.save(tmp_path / "map.safetensors")
+    assert cmc.VocabMap.load(tmp_path / "map.safetensors").ids.tolist() == built.ids.tolist()
 
 
 def naive(target: list[str], controller: list[str]) -> list[int]:

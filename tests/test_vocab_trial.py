@@ -144,11 +144,136 @@ def test_a_billion_characters_are_refused_unread(folder):
         load_tokenizer(folder, "it")
 
 
+def test_a_pipe_is_not_waited_for(folder):
+    (folder / "tokenizer_config.json").unlink()
+    os.mkfifo(folder / "tokenizer_config.json")
+    with pytest.raises(TokenizerError, match=r"tokenizer_config\.json is no file"):
+        try_tokenizer(folder, "it")
+
+
+SETTINGS = {
+    "tokenizer_config.json": [
+        ({"eos_token": "x" * 30_000}, "has 30,000 characters"),
+        ({"added_tokens_decoder": {"1": {"content": "x" * 30_000}}}, "has 30,000 characters"),
+        ({"additional_special_tokens": ["x" * 30_000]}, "has 30,000 characters"),
+        ({"added_tokens_decoder": {str(each): {} for each in range(100_001)}}, "adds 100,001"),
+    ],
+    "added_tokens.json": [({f"<{each}>": each for each in range(100_001)}, "adds 100,001")],
+    "special_tokens_map.json": [({"pad_token": {"content": "x" * 30_000}}, "has 30,000")],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [(name, *each) for name, cases in SETTINGS.items() for each in cases],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_settings_that_add_too_much_are_refused(folder, name, content, said):
+    (folder / name).write_text(json.dumps(content))
+    with pytest.raises(TokenizerError, match=said):
+        load_tokenizer(folder, "it")
+
+
+def test_a_long_chat_template_is_no_token(folder):
+    file = folder / "tokenizer_config.json"
+    told = json.loads(file.read_text()) | {"chat_template": "{# " + "x" * 30_000 + " #}"}
+    file.write_text(json.dumps(told))
+    assert try_tokenizer(folder, "it") == []
+
+
 @pytest.mark.parametrize("content", ["[]", '{"a": ', "7"])
 def test_damaged_settings_are_refused(folder, content):
     (folder / "tokenizer_config.json").write_text(content)
     with pytest.raises(TokenizerError, match=r"tokenizer_config\.json"):
         try_tokenizer(folder, "it")
+
+
+OLDER = {
+    "vocab.json": {
+        "duplicate ids": (b'{"a": 1, "b": 1}', "the same id"),
+        "negative id": (b'{"a": 0, "b": -1}', "has the id -1"),
+        "enormous id": (b'{"a": 0, "b": 4000000000}', "has the id 4000000000"),
+        "an id that is no number": (b'{"a": "b"}', "with the id 'b'"),
+        "no object": (b"[1]", "the piece 0 is 1"),
+        "long token": (b'{"%s": 0}' % (b"x" * 3_000_000), "has 3,000,000 characters"),
+        "not UTF-8": (b'{"\xff": 0}', "is not UTF-8"),
+        "no JSON": (b"{" * 10, "is no JSON"),
+        "nested": (b"[" * 200_000, "nested too deeply"),
+        "empty": (b"", "is no JSON"),
+    },
+    "merges.txt": {
+        "not UTF-8": (b"#version: 0.2\na \xff", "is not UTF-8"),
+        "long line": (b"a" * 3_000_000, "has 3,000,000 characters"),
+    },
+    "vocab.txt": {
+        "not UTF-8": (b"\xff\xfe", "is not UTF-8"),
+        "long line": (b"a" * 3_000_000, "has 3,000,000 characters"),
+    },
+}
+
+
+@pytest.fixture
+def older(tmp_path) -> Path:
+    """Return a folder as GPT-2 came in, before there was a tokenizer.json."""
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    letters = [chr(each) for each in range(ord("!"), ord("~"))]
+    tokens = {each: number for number, each in enumerate(["<|endoftext|>", *letters, "Ġ", "ab"])}
+    (tmp_path / "vocab.json").write_text(json.dumps(tokens))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [(name, *case) for name, cases in OLDER.items() for case in cases.values()],
+    ids=[f"{name}: {case}" for name, cases in OLDER.items() for case in cases],
+)
+def test_files_of_older_formats_are_refused_before_a_library_reads_them(older, name, content, said):
+    if name == "vocab.txt":
+        for other in ("vocab.json", "merges.txt"):
+            (older / other).unlink()
+    (older / name).write_bytes(content)
+    with pytest.raises(TokenizerError, match=said):
+        load_vocabulary(str(older))
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "tokenizer.model", "qwen.tiktoken"])
+def test_50_mb_of_an_older_format_are_refused_unread(older, name):
+    with (older / name).open("wb") as file:
+        file.truncate(50_000_000)
+    with pytest.raises(TokenizerError, match="47 MB, more than any tokenizer needs"):
+        load_vocabulary(str(older))
+
+
+# These take the library that converts older formats, some seconds each.
+CONVERTED = {
+    "missing merge": ("merges.txt", b"#version: 0.2\na b\nqqq zzz\n"),
+    "cyclic merges": ("merges.txt", b"#version: 0.2\na b\nabab ab\nab ab\n"),
+    "SentencePiece junk": ("tokenizer.model", bytes(range(256)) * 1000),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), CONVERTED.values(), ids=list(CONVERTED))
+def test_what_the_library_refuses_is_told(older, name, content):
+    if name == "tokenizer.model":
+        for other in ("vocab.json", "merges.txt"):
+            (older / other).unlink()
+        (older / "config.json").write_text('{"model_type": "llama"}')
+    (older / name).write_bytes(content)
+    with pytest.raises(TokenizerError, match="cannot be read") as caught:
+        load_vocabulary(str(older))
+    assert "valid tokenizer.json" in caught.value.sentence()
+
+
+def test_an_older_folder_is_read_with_its_chat_template(older):
+    told = {"chat_template": CHATML, "extra_special_tokens": ["<|im_start|>", "<|im_end|>"]}
+    (older / "tokenizer_config.json").write_text(json.dumps(told))
+    vocabulary = load_vocabulary(str(older))
+    assert vocabulary.family == "byte-level"
+    assert vocabulary.spell(vocabulary.encode_continuation(b"ab abc")) == b"ab abc"
+    ends = {vocabulary.tokens[each] for each in vocabulary.eos_ids}
+    assert ends == {"<|endoftext|>", "<|im_end|>"}
+    assert [vocabulary.tokens[each] for each in vocabulary.roles["turn"]] == ["<|im_start|>"]
 
 
 def child(tmp_path, body: str):
@@ -169,7 +294,7 @@ def child(tmp_path, body: str):
 )
 def test_whatever_happens_to_the_other_process_is_told(folder, tmp_path, monkeypatch, body, said):
     monkeypatch.setattr(trial, "__file__", str(child(tmp_path, body)))
-    monkeypatch.setattr(trial, "SECONDS", 0)
+    monkeypatch.setattr(trial, "CLOCK", 1)
     trial._tried.cache_clear()
     with pytest.raises(TokenizerError, match=said):
         try_tokenizer(folder, "it")

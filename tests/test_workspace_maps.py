@@ -28,8 +28,8 @@ from cmc.workspace.map_versions import (
 )
 from cmc.workspace.maps import compare_maps, find_entries, inspect_map, measure_text
 
-MINED = MapRequest(controller="sentencepiece", target="byte-level", transfer="pm-mined")
-COVER = MapRequest(controller="sentencepiece", target="byte-level", transfer="cover")
+MINED = MapRequest(controller="unigram", target="byte-level", transfer="pm-mined")
+COVER = MapRequest(controller="unigram", target="byte-level", transfer="cover")
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def test_maps_of_a_pair_share_its_vocabularies(workspace, loaded):
     found = inspect_map(workspace, MINED)
     assert inspect_map(workspace, MINED) is found
     assert inspect_map(workspace, COVER).pair is found.pair
-    assert loaded == ["sentencepiece", "byte-level"]
+    assert loaded == ["unigram", "byte-level"]
 
 
 def test_a_tokenizer_that_changed_is_read_again(workspace, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "load_vocabulary", lambda _: tiny_vocabulary("unigram"))
+    monkeypatch.setattr(models, "load_vocabulary", lambda _: tiny_vocabulary("byte-level"))
     file = tmp_path / "mine" / "tokenizer.json"
     file.parent.mkdir()
     file.write_text("{}")
@@ -84,6 +84,7 @@ def test_entries_are_found_by_kind_by_either_token_and_by_id(workspace):
     assert expected
     assert by_text.tolist() == expected
     assert find_entries(found, EntryQuery(wanted="·th")).tolist() == expected
+    assert len(prefixes)
     assert find_entries(found, EntryQuery(wanted="#17")).tolist() == [17]
     assert not len(find_entries(found, EntryQuery(wanted="#999999")))
     assert not len(find_entries(found, EntryQuery(wanted="no such token anywhere")))
@@ -141,8 +142,9 @@ def test_two_transfers_are_compared_and_other_pairs_are_not(workspace):
     found = compare_maps(workspace, MINED, COVER)
     counted = diff_maps(found.before.map, found.after.map)
     assert found.diff.changed.tolist() == counted.changed.tolist()
+    assert len(counted.changed)
     assert compare_maps(workspace, MINED, MINED).diff.same
-    other = MapRequest(controller="sentencepiece", target="unigram", transfer="pm-mined")
+    other = MapRequest(controller="unigram", target="sentencepiece", transfer="pm-mined")
     with pytest.raises(VocabMismatch):
         compare_maps(workspace, MINED, other)
 
@@ -154,7 +156,7 @@ def test_an_override_is_a_new_version_whose_parent_is_what_it_changed(workspace)
     assert (version.number, version.parent) == (2, 1)
     assert version.provenance["reason"] == "it means the same"
     assert version.provenance["mapped_before"] == found.map.ids[300]
-    saved = MapRequest(controller="sentencepiece", target="byte-level", saved=version.reference)
+    saved = MapRequest(controller="unigram", target="byte-level", saved=version.reference)
     changed = compare_maps(workspace, MINED, saved)
     assert [changed.diff.changed.tolist(), changed.after.map.kinds[300]] == [[300], Kind.CHOSEN]
     again = override_entry(workspace, saved, 301, -1)
@@ -181,22 +183,18 @@ def test_an_override_that_changes_nothing_is_told(workspace):
 
 def test_the_same_map_is_kept_once_and_labels_move_and_roll_back(workspace):
     first = keep_inspected(workspace, MINED, "good")
-    assert (first.reference, first.labels) == ("sentencepiece to byte-level@1", ("good",))
+    assert (first.reference, first.labels) == ("unigram to byte-level@1", ("good",))
     assert keep_inspected(workspace, MINED).number == 1
     second = override_entry(workspace, MINED, 300, 0)
     assert label_map(workspace, second.reference, "good").labels == ("good",)
     assert rollback_map(workspace, second.name, "good").number == 1
-    by_label = MapRequest(
-        controller="sentencepiece", target="byte-level", saved=f"{first.name}@good"
-    )
+    by_label = MapRequest(controller="unigram", target="byte-level", saved=f"{first.name}@good")
     assert diff_maps(inspect_map(workspace, by_label).map, inspect_map(workspace, MINED).map).same
 
 
 def test_a_label_that_moved_is_seen_at_once(workspace):
     first = keep_inspected(workspace, MINED, "good")
-    by_label = MapRequest(
-        controller="sentencepiece", target="byte-level", saved=f"{first.name}@good"
-    )
+    by_label = MapRequest(controller="unigram", target="byte-level", saved=f"{first.name}@good")
     before = inspect_map(workspace, by_label)
     label_map(workspace, override_entry(workspace, MINED, 300, 0).reference, "good")
     after = inspect_map(workspace, by_label)
@@ -240,18 +238,18 @@ def test_a_file_of_another_pair_is_not_kept(workspace, tmp_path):
 
 def test_pairs_that_are_called_alike_have_versions_of_their_own(workspace, monkeypatch):
     keep_inspected(workspace, MINED)
-    other = MapRequest(controller="b/sentencepiece", target="byte-level", transfer="pm-mined")
+    other = MapRequest(controller="b/unigram", target="byte-level", transfer="pm-mined")
     assert pair_name(other) == pair_name(MINED)
     monkeypatch.setattr(
         models,
         "load_vocabulary",
-        lambda name: tiny_vocabulary(name.replace("b/sentencepiece", "unigram")),
+        lambda name: tiny_vocabulary(name.replace("b/unigram", "sentencepiece")),
     )
     second = keep_inspected(workspace, other)
     assert second.number == 1
-    assert second.name.startswith("sentencepiece to byte-level ")
+    assert second.name.startswith("unigram to byte-level ")
     assert [each.reference for each in versions_of(workspace, inspect_map(workspace, MINED))] == [
-        "sentencepiece to byte-level@1"
+        "unigram to byte-level@1"
     ]
 
 

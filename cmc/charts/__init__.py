@@ -4,13 +4,16 @@ from cmc.charts.evaluation import transfer_bars
 from cmc.charts.style import MAX_POINTS
 from cmc.charts.sweeps import check_bars, strength_lines, suite_matrix, trade_off
 from cmc.charts.training import compared_curves, length_histogram, loss_curve, thinned
-from cmc.charts.vocabulary import kind_shares
+from cmc.charts.vocabulary import distance_bars, fan_in_bars, kind_shares, language_shares
 
 __all__ = [
     "MAX_POINTS",
     "check_bars",
     "compared_curves",
+    "distance_bars",
+    "fan_in_bars",
     "kind_shares",
+    "language_shares",
     "length_histogram",
     "loss_curve",
     "strength_lines",

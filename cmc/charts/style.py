@@ -11,6 +11,7 @@ BLUE, ORANGE, GREEN, PURPLE, RED, GREY = (
     "#d5545c",
     "#8b95a7",
 )
+PINK = "#d64f9b"
 TRANSFER_COLOURS = {"cover": BLUE, "pm-mined": ORANGE, "same": GREEN}
 KIND_COLOURS = {
     "exact": GREEN,
@@ -18,6 +19,7 @@ KIND_COLOURS = {
     "extension": PURPLE,
     "composed": ORANGE,
     "role": GREY,
+    "chosen": PINK,
     "none": RED,
 }
 INK = "#7c8799"  # text that reads on white and on near black

@@ -1,17 +1,16 @@
 """`evaluate …`: reports, one command for each kind of evaluation."""
 
 import argparse
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from cmc.arguments import add_fields, filled_request, make_room
+from cmc.arguments import add_fields
 from cmc.commands.evaluate_alpaca import add_alpaca
 from cmc.commands.evaluate_lab import add_lab_table
 from cmc.commands.evaluate_runs import add_evaluation_runs
 from cmc.commands.evaluate_tofu import add_tofu
-from cmc.commands.options import add_command, tell
+from cmc.commands.followed import add_run_options, directly, evaluation_request, shown
+from cmc.commands.options import add_command
 from cmc.settings import CoverSettings, TransferRequest
 
 
@@ -19,10 +18,11 @@ def add_evaluate(commands: Any) -> None:
     """Add the evaluations."""
     evaluate = commands.add_parser("evaluate", help="reports").add_subparsers(required=True)
     transfer = add_command(
-        evaluate, "transfer", "how much of a controller's effect arrives", _transfer, show_transfer
-    )
+        evaluate, "transfer", "how much of a controller's effect arrives", _transfer,
+        shown(show_transfer),
+    )  # fmt: skip
     add_fields(transfer, TransferRequest, CoverSettings)
-    transfer.add_argument("--out", default="", help="also write the report to this file")
+    add_run_options(transfer, "also write the report to this file")
     add_tofu(evaluate)
     add_alpaca(evaluate)
     add_evaluation_runs(evaluate)
@@ -30,19 +30,10 @@ def add_evaluate(commands: Any) -> None:
 
 
 def _transfer(parsed: argparse.Namespace) -> dict[str, Any]:
-    from cmc.evaluation import evaluate_transfer
     from cmc.store import place_of
 
-    request = filled_request(TransferRequest, parsed, cover=filled_request(CoverSettings, parsed))
-    request = replace(request, controller=place_of(request.controller))
-    make_room(parsed.out)
-    report: dict[str, Any] = {}
-    for progress in evaluate_transfer(request):
-        tell(f"{progress.done} of {progress.total}: {progress.message}")
-        report = progress.report or report
-    if parsed.out:
-        Path(parsed.out).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    return report
+    request = evaluation_request(parsed, TransferRequest)
+    return directly("transfer", replace(request, controller=place_of(request.controller)), parsed)
 
 
 def show_transfer(report: dict[str, Any]) -> None:

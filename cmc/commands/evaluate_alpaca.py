@@ -1,45 +1,37 @@
 """`evaluate alpaca`: win rates, of a model's answers or from published annotations."""
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
-from cmc.arguments import add_fields, filled_request
+from cmc.arguments import add_fields
 from cmc.commands.evaluate_tofu import add_controllers, given_controllers
-from cmc.commands.options import add_command, tell
+from cmc.commands.followed import add_run_options, evaluation_request, in_folder, shown
+from cmc.commands.options import add_command
 from cmc.settings import STARTER_CONTROLLER, AlpacaRequest, CoverSettings, JudgeSettings
 
 
 def add_alpaca(evaluate: Any) -> None:
     """Add `evaluate alpaca`."""
     about = "how often a judge prefers the answers to a reference's"
-    alpaca = add_command(evaluate, "alpaca", about, _alpaca, show_alpaca)
+    alpaca = add_command(evaluate, "alpaca", about, _alpaca, shown(show_alpaca))
     alpaca.add_argument("--annotations", default="", help="read these instead of asking a model")
     alpaca.add_argument("--model", default="", help="whose win rate; by default that of output 2")
     add_controllers(alpaca, STARTER_CONTROLLER)
     add_fields(alpaca, AlpacaRequest, JudgeSettings, CoverSettings)
+    add_run_options(alpaca, "a folder for outputs, annotations, report and what is kept to go on")
 
 
 def _alpaca(parsed: argparse.Namespace) -> dict[str, Any]:
-    from cmc.evaluation.alpaca import evaluate_alpaca, read_annotations, report_annotations
+    from cmc.evaluation.alpaca import read_annotations, report_annotations
 
     if parsed.annotations:
         report = report_annotations(read_annotations(parsed.annotations, parsed.model))
         return {**report, "annotations": parsed.annotations}
-    request = filled_request(
-        AlpacaRequest, parsed, controllers=given_controllers(parsed, AlpacaRequest),
-        judging=filled_request(JudgeSettings, parsed), cover=filled_request(CoverSettings, parsed),
-    )  # fmt: skip
-    said = ""
-    for progress in evaluate_alpaca(request):
-        # Verdicts come one by one; a line for each would hide what happens.
-        if progress.message != said or progress.done % 50 == 0 or progress.report:
-            tell(f"{progress.done} of {progress.total}: {progress.message}")
-        said = progress.message
-    text = json.dumps(progress.report, indent=1, ensure_ascii=False)
-    (Path(request.out).expanduser() / "report.json").write_text(text + "\n", "utf-8")
-    return progress.report
+    request = evaluation_request(
+        parsed, AlpacaRequest, controllers=given_controllers(parsed, AlpacaRequest)
+    )
+    # Another judge, or another number of questions, may use the answers that are there.
+    return in_folder("alpaca", request, parsed, free=("judging", "limit"))
 
 
 def show_alpaca(report: dict[str, Any]) -> None:

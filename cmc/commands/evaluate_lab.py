@@ -3,28 +3,27 @@
 import argparse
 from typing import Any
 
-from cmc.arguments import add_fields, filled_request
-from cmc.commands.options import add_command, tell
-from cmc.settings import LabTableRequest
+from cmc.arguments import add_fields
+from cmc.commands.followed import evaluation_request, followed
+from cmc.commands.options import add_command
+from cmc.settings import JudgeSettings, LabTableRequest
 
 
 def add_lab_table(evaluate: Any) -> None:
     """Add `evaluate lab`."""
     about = "win rates and forgetting of the lab's models at several strengths"
-    add_fields(add_command(evaluate, "lab", about, _lab, show_lab), LabTableRequest)
+    add_fields(add_command(evaluate, "lab", about, _lab, show_lab), LabTableRequest, JudgeSettings)
 
 
 def _lab(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.evaluation.lab_table import evaluate_lab
 
-    for progress in evaluate_lab(filled_request(LabTableRequest, parsed)):
-        tell(f"{progress.done} of {progress.total}: {progress.message}")
-    return progress.report
+    return followed(evaluate_lab(evaluation_request(parsed, LabTableRequest)))
 
 
 def show_lab(report: dict[str, Any]) -> None:
     """Print the two tables, a line per model and strength."""
-    print("win rate of the controlled answers in %, judged by the right answers")
+    print(f"win rate of the controlled answers in %, judged by {report['judge']}")
     for row in report["rows"]:
         rates = [
             f"{found['win_rate']:5.1f} [{found['low']:5.1f}, {found['high']:5.1f}]"

@@ -1,74 +1,98 @@
-"""`evaluate sweep, check, suite, resume, repeat`: cells that are kept, verdicts, exit codes."""
+"""`evaluate sweep, check, suite, resume, show, stop, repeat`: runs, verdicts, exit codes."""
 
 import argparse
 import json
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from cmc.arguments import add_fields, filled_request, make_room
-from cmc.commands.options import add_command, tell
-from cmc.settings import CheckRequest, CoverSettings, SuiteRequest, SweepRequest
-
-REQUESTS = {"sweep": SweepRequest, "check": CheckRequest, "suite": SuiteRequest}
+from cmc.arguments import add_fields, make_room
+from cmc.commands.followed import (
+    add_run_options,
+    as_run,
+    directly,
+    evaluation_request,
+    followed,
+    run_here,
+    shown,
+    write_report,
+)
+from cmc.commands.options import add_command
+from cmc.settings import CheckRequest, CoverSettings, JudgeSettings, SuiteRequest, SweepRequest
 
 
 def add_evaluation_runs(evaluate: Any) -> None:
     """Add the commands to `evaluate`."""
-    sweep = add_command(evaluate, "sweep", "strengths x targets x controllers", _sweep, show_sweep)
-    add_fields(sweep, SweepRequest, CoverSettings)
-    sweep.add_argument("--name", default="", help="of the run; `evaluate resume NAME` goes on")
-    check = add_command(evaluate, "check", "will a controller carry over?", _direct, show_check)
+    about = "strengths x targets x controllers"
+    sweep = add_command(evaluate, "sweep", about, _sweep, shown(show_sweep))
+    add_fields(sweep, SweepRequest, JudgeSettings, CoverSettings)
+    check = add_command(evaluate, "check", "will a controller carry over?", _check,
+                        shown(show_check))  # fmt: skip
     add_fields(check, CheckRequest, CoverSettings)
-    suite = add_command(evaluate, "suite", "tests with expectations", _direct, show_suite)
+    suite = add_command(evaluate, "suite", "tests with expectations", _suite, shown(show_suite))
     suite.add_argument("suite", metavar="FILE", help="JSON with prompts and expectations")
-    add_fields(suite, SuiteRequest, CoverSettings, but=("suite",))
-    for command, kind in ((check, "check"), (suite, "suite")):
-        command.set_defaults(kind=kind)
-    suite.set_defaults(is_failure=lambda report: bool(report["failed"]))
-    resume = add_command(evaluate, "resume", "go on with an evaluation", _resume, show_report)
-    resume.add_argument("run", metavar="RUN", help="name of the run, or its folder")
-    resume.add_argument("--queue", action="store_true", help="wait until no other run is going on")
+    add_fields(suite, SuiteRequest, JudgeSettings, CoverSettings, but=("suite",))
+    suite.set_defaults(is_failure=lambda report: bool(report.get("failed")))
+    for command in (sweep, check, suite):
+        add_run_options(command, "also write the report to this file")
     repeat = add_command(evaluate, "repeat", "repeat a report", _repeat, show_repeated)
     repeat.add_argument("report", metavar="REPORT", help="report file, or name of a run")
     repeat.set_defaults(is_failure=lambda report: not report["repeated"]["same"])
-    for command in (sweep, check, suite, repeat):
-        command.add_argument("--out", default="", help="also write the report to this file")
-
-
-def _request(parsed: argparse.Namespace, kind: str) -> Any:
-    return filled_request(REQUESTS[kind], parsed, cover=filled_request(CoverSettings, parsed))
+    repeat.add_argument("--out", default="", help="also write the report to this file")
+    for name, about, work in (
+        ("resume", "go on with an evaluation", _resume),
+        ("show", "tell how an evaluation stands, and its report", _show),
+        ("stop", "stop an evaluation that runs in the background; what it has is kept", _stop),
+    ):
+        command = add_command(evaluate, name, about, work, shown(show_report))
+        # Not "run": that is what a command does.
+        command.add_argument("of", metavar="RUN", help="name of the run, or its folder")
+        if name == "resume":
+            command.add_argument(
+                "--queue", action="store_true", help="wait until no other run is going on"
+            )
 
 
 def _sweep(parsed: argparse.Namespace) -> dict[str, Any]:
-    from cmc import runs
-    from cmc.evaluation.job import run_evaluation
-
-    request = _request(parsed, "sweep")
-    make_room(parsed.out)
-    run = runs.new_evaluation("sweep", request, name=parsed.name)
-    tell(f'run "{run.name}": `python -m cmc evaluate resume "{run.name}"` goes on after a stop')
-    return {"run": run.name, **_followed(run_evaluation(run.folder), parsed.out)}
+    return as_run("sweep", evaluation_request(parsed, SweepRequest), parsed)
 
 
-def _direct(parsed: argparse.Namespace) -> dict[str, Any]:
-    from cmc.evaluation.kinds import KINDS
+def _check(parsed: argparse.Namespace) -> dict[str, Any]:
+    return directly("check", evaluation_request(parsed, CheckRequest), parsed)
 
-    request = _request(parsed, parsed.kind)
-    make_room(parsed.out)
-    return _followed(KINDS[parsed.kind].evaluate(request), parsed.out)
+
+def _suite(parsed: argparse.Namespace) -> dict[str, Any]:
+    return directly("suite", evaluation_request(parsed, SuiteRequest), parsed)
 
 
 def _resume(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc import runs
 
-    folder = Path(parsed.run)
-    run = runs.Run(folder) if (folder / "settings.json").is_file() else runs.open_run(parsed.run)
+    run = _run(parsed)
     with runs.turn(run.folder) if parsed.queue else nullcontext():
-        from cmc.evaluation.job import run_evaluation  # needs memory: when its turn has come
+        return run_here(run.folder, run.name)
 
-        return {"run": run.name, **_followed(run_evaluation(run.folder), "")}
+
+def _show(parsed: argparse.Namespace) -> dict[str, Any]:
+    run = _run(parsed)
+    status = run.status()
+    return {"run": run.name, "kind": run.kind, "state": status["state"],
+            "message": status["message"], **run.report()}  # fmt: skip
+
+
+def _stop(parsed: argparse.Namespace) -> dict[str, Any]:
+    from cmc import runs
+
+    run = _run(parsed)
+    runs.stop(run)
+    return {"run": run.name, "kind": run.kind, "state": "stopping"}
+
+
+def _run(parsed: argparse.Namespace) -> Any:
+    from cmc import runs
+
+    folder = Path(parsed.of)
+    return runs.Run(folder) if (folder / "settings.json").is_file() else runs.open_run(parsed.of)
 
 
 def _repeat(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -76,28 +100,21 @@ def _repeat(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.evaluation.repeat import repeat_report
 
     make_room(parsed.out)
-    return _followed(repeat_report(earlier_report(parsed.report)), parsed.out)
-
-
-def _followed(steps: Iterator[Any], out: str) -> dict[str, Any]:
-    """Tell every measurement, and return the report; where it was stopped, nothing."""
-    report: dict[str, Any] = {}
-    for progress in steps:
-        tell(f"{progress.done} of {progress.total}: {progress.message}")
-        report = progress.report or report
-    if out:
-        Path(out).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    report = followed(repeat_report(earlier_report(parsed.report)))
+    write_report(parsed.out, report)
     return report
 
 
 def show_report(report: dict[str, Any]) -> None:
     """Print a report of any kind."""
     from cmc.commands.evaluate import show_transfer
+    from cmc.commands.evaluate_alpaca import show_alpaca
+    from cmc.commands.evaluate_tofu import show_tofu
 
-    shown = {"sweep": show_sweep, "check": show_check, "suite": show_suite}
-    shown["transfer"] = show_transfer
-    if report.get("kind") in shown:
-        shown[report["kind"]](report)
+    known = {"sweep": show_sweep, "check": show_check, "suite": show_suite}
+    known |= {"transfer": show_transfer, "tofu": show_tofu, "alpaca": show_alpaca}
+    if report.get("kind") in known:
+        known[report["kind"]](report)
     else:
         print(json.dumps(report, indent=1))
 

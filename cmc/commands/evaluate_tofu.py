@@ -1,12 +1,11 @@
 """`evaluate tofu`: forgetting and what is kept, of a model or from a published log."""
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
-from cmc.arguments import add_fields, filled_request, named_strengths
-from cmc.commands.options import add_command, tell
+from cmc.arguments import add_fields, named_strengths
+from cmc.commands.followed import add_run_options, evaluation_request, in_folder, shown
+from cmc.commands.options import add_command
 from cmc.errors import SettingError
 from cmc.settings import CoverSettings, TofuRequest
 
@@ -14,11 +13,11 @@ from cmc.settings import CoverSettings, TofuRequest
 def add_tofu(evaluate: Any) -> None:
     """Add `evaluate tofu`."""
     about = "how well something is forgotten and the rest kept"
-    tofu = add_command(evaluate, "tofu", about, _tofu, show_tofu)
+    tofu = add_command(evaluate, "tofu", about, _tofu, shown(show_tofu))
     tofu.add_argument("--log", default="", help="read this log instead of asking a model")
     add_controllers(tofu, " and ".join(TofuRequest().controllers))
     add_fields(tofu, TofuRequest, CoverSettings)
-    tofu.add_argument("--out", default="", help="a folder for log and report")
+    add_run_options(tofu, "a folder for log, report and what is kept to go on later")
 
 
 def add_controllers(parser: argparse.ArgumentParser, default: str) -> None:
@@ -45,34 +44,24 @@ def given_controllers(parsed: argparse.Namespace, kind: type) -> dict[str, Any]:
 
 
 def _tofu(parsed: argparse.Namespace) -> dict[str, Any]:
-    from cmc.evaluation.tofu import evaluate_tofu, read_log, report_log, write_log
+    from cmc.evaluation.tofu import read_log, report_log
 
     if parsed.log:
         retain_log = read_log(parsed.retain_log) if parsed.retain_log else None
         report = report_log(read_log(parsed.log), retain_log)
         return {**report, "log": parsed.log, "retain_log": parsed.retain_log or None}
-    request = filled_request(
-        TofuRequest, parsed, controllers=given_controllers(parsed, TofuRequest),
-        cover=filled_request(CoverSettings, parsed),
-    )  # fmt: skip
-    if parsed.out:
-        Path(parsed.out).mkdir(parents=True, exist_ok=True)
-    for progress in evaluate_tofu(request):
-        tell(f"{progress.done} of {progress.total}: {progress.message}")
-    if parsed.out:
-        write_log(parsed.out, progress.log, progress.report)
-        text = json.dumps(progress.report, indent=1, ensure_ascii=False)
-        (Path(parsed.out) / "report.json").write_text(text + "\n", "utf-8")
-    return progress.report
+    request = evaluation_request(
+        parsed, TofuRequest, controllers=given_controllers(parsed, TofuRequest)
+    )
+    return in_folder("tofu", request, parsed)
 
 
 def show_tofu(report: dict[str, Any]) -> None:
     """Print the report, a line per split."""
+    names = {"rouge": "ROUGE-L recall", "probability": "probability", "truth_ratio": "truth ratio"}
     for split, found in report["splits"].items():
-        cells = [_cell(found, part) for part in ("rouge", "probability", "truth_ratio")]
-        names = ("ROUGE-L recall", "probability", "truth ratio")
-        shown = "  ".join(f"{name} {cell}" for name, cell in zip(names, cells, strict=True))
-        print(f"{split:13} {shown}  n={found['n']}")
+        cells = "  ".join(f"{name} {_cell(found, part)}" for part, name in names.items())
+        print(f"{split:13} {cells}  n={found['n']}")
     print(_utility(report))
     quality = report["forget_quality"]
     if quality is None:
@@ -80,6 +69,23 @@ def show_tofu(report: dict[str, Any]) -> None:
     else:
         reason = report["forget_quality_reason"]
         print(f"forget quality {quality:.4g}{f' ({reason})' if reason else ''}")
+    _show_differences(report.get("differences"), names)
+
+
+def _show_differences(found: dict[str, Any] | None, names: dict[str, str]) -> None:
+    if not found:
+        return
+    print("difference to the base")
+    for split, parts in found["splits"].items():
+        cells = "  ".join(f"{name} {_signed(parts[part])}" for part, name in names.items())
+        print(f"{split:13} {cells}")
+    print(f"model utility {_signed(found['model_utility'])}")
+
+
+def _signed(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "-" + 22 * " "
+    return f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
 
 
 def _cell(found: dict[str, Any], part: str) -> str:

@@ -2,19 +2,26 @@
 
 import argparse
 import time
+from pathlib import Path
 from typing import Any
 
 from cmc.arguments import add_fields, filled_request, make_room
 from cmc.commands.options import add_command
+from cmc.errors import DataError
 from cmc.settings import MapRequest
 
+LARGEST_TEXT = 4 << 20  # bytes
 SHOWN = ("exact", "prefix", "composed", "none", "agreement")
 
 
 def add_map(commands: Any) -> None:
     """Add `map`."""
     inspect = add_command(commands, "map", "build and measure a vocab map", _map, _show_map)
-    add_fields(inspect, MapRequest)
+    add_fields(inspect, MapRequest, but=("out",))
+    inspect.add_argument(
+        "--out", default="", help="file to write: .csv, .json, or else safetensors"
+    )
+    inspect.add_argument("--text", default="", help="file with the text to measure the map on")
 
 
 def _map(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -22,9 +29,11 @@ def _map(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.store import Store, place_of
     from cmc.store.maps import load_map
     from cmc.vocab import inspected_map, map_summary
+    from cmc.vocab.map_files import write_map
 
     request = filled_request(MapRequest, parsed)
     make_room(request.out)
+    text = _text(parsed.text)
     controller = load_vocabulary(place_of(request.controller))
     target = load_vocabulary(request.target)
     started = time.perf_counter()
@@ -34,21 +43,53 @@ def _map(parsed: argparse.Namespace) -> dict[str, Any]:
         vocab_map = inspected_map(controller, target, request.transfer, parity=request.parity)
     seconds = time.perf_counter() - started
     if request.out:
-        vocab_map.save(request.out)
-    summary = map_summary(vocab_map, controller, target)
+        write_map(Path(request.out), vocab_map, controller, target)
+    summary = map_summary(vocab_map, controller, target, text)
     names = {"controller": request.controller, "target": request.target}
-    return {**names, **summary, "seconds": round(seconds, 4), "out": request.out or None}
+    return {
+        **names,
+        "text": parsed.text or None,
+        **summary,
+        "seconds": round(seconds, 4),
+        "out": request.out or None,
+    }
+
+
+def _text(name: str) -> str:
+    """Return the text of a file; "" where none is named.
+
+    Raises:
+        DataError: it cannot be read, is empty, or is larger than what is measured at once.
+    """
+    if not name:
+        return ""
+    try:
+        with Path(name).open("rb") as file:
+            text = file.read(LARGEST_TEXT + 1).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise DataError(
+            f"{name} cannot be read ({reason})", hint="Give a text file in UTF-8."
+        ) from error
+    if not text.strip() or len(text.encode()) > LARGEST_TEXT:
+        what = "is empty" if not text.strip() else f"is larger than {LARGEST_TEXT >> 20} MB"
+        raise DataError(f"{name} {what}", hint="Give a text of a few pages.")
+    return text
 
 
 def _show_map(result: dict[str, Any]) -> None:
     print(f"{result['controller']} to {result['target']} by {result['transfer']}")
+    place = result["text"] or "the English sample"
     for kind, count in result["ids"].items():
-        print(f"  {kind:10} {count:>9,} tokens  {100 * result['mass'][kind]:5.1f} % of the text")
+        print(f"  {kind:10} {count:>9,} tokens  {100 * result['mass'][kind]:5.1f} % of {place}")
     print(f"grade {result['grade']} ({result['score']:.2f}): {result['advice']}")
-    for row in result["languages"]:
-        parts = "  ".join(f"{name} {100 * row[name]:5.1f} %" for name in SHOWN)
+    rows = {f"{row['script']} of the text": row for row in result["scripts"]}
+    rows |= {row["language"]: row for row in result["languages"]}
+    width = max(map(len, rows))
+    for name, row in rows.items():
+        parts = "  ".join(f"{kind} {100 * row[kind]:5.1f} %" for kind in SHOWN)
         path = f"{row['path_length']:.2f} controller tokens per token"
-        print(f"  {row['language']:11} {row['grade']}  {parts}  {path}")
+        print(f"  {name:{width}}  {row['grade']}  {parts}  {path}")
     busiest = result["fan_in"]["largest"][:1]
     if busiest:
         shared = 100 * result["fan_in"]["shared"]
@@ -61,7 +102,10 @@ def _show_map(result: dict[str, Any]) -> None:
         if losses["rewritten"]:
             pairs = [f"{one!r} → {other!r}" for one, other in losses["rewritten"].items()]
             print(f"the {side}'s tokenizer rewrites {', '.join(pairs)}")
-    print(f"built in {result['seconds']:.3f} s" + (f", {result['out']}" if result["out"] else ""))
+    print(
+        f"built or read in {result['seconds']:.3f} s"
+        + (f", {result['out']}" if result["out"] else "")
+    )
 
 
 def _roles(result: dict[str, Any]) -> list[tuple[str, dict[str, int]]]:

@@ -1,7 +1,8 @@
 """An evaluation as cells: each is measured once, kept, and skipped when a run goes on."""
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cmc.evaluation.answers import Answer
@@ -22,7 +23,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Progress:
-    """One finished measurement, and the report when all are done."""
+    """One finished measurement, and the report when all are done.
+
+    A report says under `incomplete` what is missing where asking again may bring it.
+    """
 
     done: int
     total: int
@@ -30,12 +34,19 @@ class Progress:
     answers: list[Answer] = field(default_factory=list)
     report: dict[str, Any] | None = None
     found: dict[str, Any] | None = None  # what the cell called `message` gave
+    write: Callable[[Path], None] | None = None  # the report's other files, into a folder
 
 
 def measured(
-    cells: Sequence[Cell], found: MutableMapping[str, dict[str, Any]]
+    cells: Sequence[Cell], found: MutableMapping[str, dict[str, Any]], *, further: int = 0
 ) -> Iterator[Progress]:
-    """Measure the cells that are not in `found`, in their order, and put them there."""
+    """Measure the cells that are not in `found`, in their order, and put them there.
+
+    Args:
+        cells: what to measure.
+        found: what was measured, by key.
+        further: measurements that come after these, for the total.
+    """
     # The template may be a target too: what is asked twice is measured, and counted, once.
     cells = list({cell.key: cell for cell in cells}.values())
     done = sum(cell.key in found for cell in cells)
@@ -46,7 +57,8 @@ def measured(
         done += 1
         answers = [Answer(each["question"], each["expected"], each["text"])
                    for each in found[cell.key].get("answers", [])]  # fmt: skip
-        yield Progress(done, len(cells), cell.key, answers, found=found[cell.key])
+        total = len(cells) + further
+        yield Progress(done, total, cell.key, answers, found=found[cell.key])
 
 
 def told_answers(
@@ -60,3 +72,15 @@ def told_answers(
     for each, reason in zip(plain, reasons, strict=False):
         each["reason"] = reason
     return plain
+
+
+def told_controllers(controllers: Mapping[str, float]) -> dict[str, Any]:
+    """Return name and strength of what controls a target, as a record keeps them.
+
+    Several controllers are told as one, with their strengths in its name.
+    """
+    if len(controllers) == 1:
+        name, strength = next(iter(controllers.items()))
+        return {"controller": name, "strength": strength}
+    joined = " + ".join(f"{name}:{strength:g}" for name, strength in controllers.items())
+    return {"controller": joined, "strength": 1.0 if controllers else 0.0}

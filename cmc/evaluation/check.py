@@ -17,7 +17,7 @@ from cmc.generation import ControlledModel, Row, Score
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import CheckRequest, CoverSettings
 from cmc.store import place_of
-from cmc.vocab.health import inspected_map, map_summary
+from cmc.vocab import inspected_map, map_summary
 
 CARRIED, PARTLY = 0.7, 0.3  # shares of the template's effect from which a verdict is given
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from cmc.errors import CmcError
 from cmc.evaluation.cells import Progress
@@ -82,7 +81,7 @@ def run_evaluation(folder: Path) -> Iterator[Progress]:
             for progress in kind_called(settings["kind"]).evaluate(request, kept):
                 journal.seconds = before + time.monotonic() - started
                 if progress.report is not None:
-                    _finish(journal, progress.report)
+                    _finish(journal, progress)
                 else:
                     journal.add(progress)
                 yield progress
@@ -96,10 +95,20 @@ def run_evaluation(folder: Path) -> Iterator[Progress]:
             raise
 
 
-def _finish(journal: _Journal, report: dict[str, Any]) -> None:
+def _finish(journal: _Journal, progress: Progress) -> None:
+    report = progress.report
     report["seconds"] = round(journal.seconds, 1)  # of all parts of the run
     write_json(journal.folder / REPORT, report)
-    journal.state, journal.total = "finished", max(journal.done, journal.total)
+    if progress.write:
+        progress.write(journal.folder)
+    journal.total = max(journal.done, progress.total)
+    if report.get("incomplete"):
+        # Not finished: whoever resumes it gets the rest, and nothing twice.
+        why = f" ({report['stopped']})" if report.get("stopped") else ""
+        journal.state = "stopped"
+        journal.tell(f"The report is there, but {report['incomplete']}{why}. Resume asks again.")
+        return
+    journal.state = "finished"
     journal.tell("Finished; the report is there.")
 
 

@@ -5,12 +5,21 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any
 
 from cmc.errors import SettingError
+from cmc.evaluation.alpaca import evaluate_alpaca
 from cmc.evaluation.cells import Progress
 from cmc.evaluation.check import evaluate_check
 from cmc.evaluation.suite import evaluate_suite
 from cmc.evaluation.sweep import evaluate_sweep
+from cmc.evaluation.tofu import evaluate_tofu
 from cmc.evaluation.transfer import evaluate_transfer
-from cmc.settings import CheckRequest, SuiteRequest, SweepRequest, TransferRequest
+from cmc.settings import (
+    AlpacaRequest,
+    CheckRequest,
+    SuiteRequest,
+    SweepRequest,
+    TofuRequest,
+    TransferRequest,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,8 @@ KINDS: Mapping[str, Kind] = {
     "sweep": Kind(SweepRequest, evaluate_sweep),
     "check": Kind(CheckRequest, evaluate_check),
     "suite": Kind(SuiteRequest, evaluate_suite),
+    "tofu": Kind(TofuRequest, evaluate_tofu),
+    "alpaca": Kind(AlpacaRequest, evaluate_alpaca),
 }
 
 

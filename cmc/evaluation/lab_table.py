@@ -9,10 +9,9 @@ from typing import Any
 
 from cmc.controller import load_controller
 from cmc.data import Record, encode_records, read_records
-from cmc.evaluation.alpaca.files import read_outputs
-from cmc.evaluation.alpaca.outputs import generate_outputs
-from cmc.evaluation.judges import Judge, Pair
-from cmc.evaluation.judges.reference import ReferenceJudge
+from cmc.evaluation.alpaca.files import read_outputs, write_list
+from cmc.evaluation.alpaca.outputs import answered
+from cmc.evaluation.judges import Judge, Pair, chosen_judge
 from cmc.evaluation.preferences import summarise
 from cmc.evaluation.provenance import weights_hash
 from cmc.evaluation.tofu import evaluate_tofu
@@ -20,13 +19,14 @@ from cmc.generation import ControlledModel
 from cmc.lab.measure import finetune
 from cmc.lab.recipes import FINETUNE_RATES, FINETUNE_STEPS
 from cmc.models import LanguageModel, load_language_model
-from cmc.settings import AlpacaRequest, LabTableRequest, TofuRequest, home, lab_folder, lab_targets
+from cmc.settings import LabTableRequest, TofuRequest, home, lab_folder, lab_targets
 
 INSTRUCT, FORGET = "lab:instruct", "lab:forget"
 QUESTIONS, TRAINING = "lab:held_out", "lab:instruct"
 DATA = ("held_out", "instruct", "authors", "forget")
 ANSWER_TOKENS = 48  # more than any right answer of the lab has in any of its vocabularies
-RATES = ("win_rate", "standard_error", "low", "high", "n_total", "n_wins", "n_draws")
+RATES = ("win_rate", "standard_error", "low", "high", "n_total", "n_missing", "n_wins",
+         "n_draws")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def evaluate_lab(request: LabTableRequest) -> Iterator[LabProgress]:
     names = request.targets or ("lab:template", *lab_targets())
     folder = Path(request.out).expanduser() if request.out else home() / "lab-table"
     records = read_records(QUESTIONS, limit=request.limit)
-    judge = ReferenceJudge(QUESTIONS)
+    judge = chosen_judge(request.judging, records, QUESTIONS)
     total = len(names) * (1 + 2 * len(request.strengths))
     done, rows = 0, []
     for name in names:
@@ -64,8 +64,8 @@ def evaluate_lab(request: LabTableRequest) -> Iterator[LabProgress]:
             path = place / f"instruct_{strength:g}.json"
             said = _outputs(path, model, records, strength, request) if strength else base
             row = {"target": name, "strength": strength, "transfer": model.transfers[0],
-                   "against_base": _win_rate(judge, base, said),
-                   "against_finetuned": _win_rate(judge, tuned, said)}  # fmt: skip
+                   "against_base": _win_rate(place, judge, base, said),
+                   "against_finetuned": _win_rate(place, judge, tuned, said)}  # fmt: skip
             done += 1
             yield LabProgress(done, total, f"{name} at {strength:g}: answers")
             row["forgetting"] = _forgetting(place / f"forget_{strength:g}.json", row, request)
@@ -116,19 +116,37 @@ def _outputs(
     strength: float | None,
     request: LabTableRequest,
 ) -> list[dict[str, Any]]:
-    asking = AlpacaRequest(max_new_tokens=ANSWER_TOKENS, batch_size=request.batch_size)
-    strengths = () if strength is None else (strength,)
-    return list(generate_outputs(path, model, records, strengths, asking))[-1]
+    """Return the answers at a strength, of the target alone where it is None, kept in `path`."""
+    if not path.is_file():
+        controllers = {} if strength is None else {INSTRUCT: strength}
+        starts = range(0, len(records), request.batch_size)
+        parts = [records[start : start + request.batch_size] for start in starts]
+        said = [answered(model, part, controllers, ANSWER_TOKENS) for part in parts]
+        write_list(path, [each for part in said for each in part])
+    return read_outputs(path)
 
 
 def _win_rate(
-    judge: Judge, reference: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]
+    place: Path,
+    judge: Judge,
+    reference: Sequence[dict[str, Any]],
+    outputs: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    verdicts = [
-        judge.compare(Pair(mine["instruction"], other["output"], mine["output"]))
+    """Return the win rate of outputs; verdicts are kept, those too that come before an error."""
+    pairs = [
+        Pair(mine["instruction"], other["output"], mine["output"])
         for mine, other in zip(outputs, reference, strict=True)
     ]
-    found = summarise([each.preference for each in verdicts])
+    made = [judge.name, *(asdict(pair) for pair in pairs)]
+    key = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:12]
+    path = place / f"verdicts_{key}.json"
+    verdicts = json.loads(path.read_text("utf-8")) if path.is_file() else []
+    try:
+        for pair in pairs[len(verdicts) :]:
+            verdicts.append(judge.compare(pair).preference)
+    finally:
+        path.write_text(json.dumps(verdicts) + "\n", "utf-8")
+    found = summarise(verdicts)
     return {name: found[name] for name in RATES}
 
 
@@ -138,6 +156,7 @@ def _forgetting(path: Path, row: dict[str, Any], request: LabTableRequest) -> di
         asked = TofuRequest(
             target=row["target"], controllers={INSTRUCT: 1.0, FORGET: row["strength"]},
             limit=request.items, batch_size=request.batch_size, max_new_tokens=ANSWER_TOKENS,
+            compare_base=False,
         )  # fmt: skip
         for progress in evaluate_tofu(asked):
             report = progress.report

@@ -8,18 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from cmc.controller import Controller, load_controller
+from cmc.controller import load_controller
 from cmc.data import read_records
 from cmc.evaluation.answers import Answer, ask
 from cmc.evaluation.cells import Cell, Progress, measured, told_answers
+from cmc.evaluation.judges import chosen_judge
+from cmc.evaluation.judges.reference import ReferenceJudge
+from cmc.evaluation.preferred import compared, draws, told_wins, verdict_key
 from cmc.evaluation.provenance import describe_controllers, describe_models, provenance
 from cmc.evaluation.recommend import recommend
-from cmc.evaluation.scores import Interval, bootstrap_interval, wilson_interval
-from cmc.evaluation.texts import rouge_l_recall, token_f1
+from cmc.evaluation.scores import Interval, mean_interval, wilson_interval
+from cmc.evaluation.texts import rouge_l_recall
 from cmc.generation import ControlledModel
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import SweepRequest, lab_targets
 from cmc.store import place_of
+
+Found = Mapping[str, dict[str, Any]]
 
 
 def evaluate_sweep(
@@ -39,12 +44,13 @@ def evaluate_sweep(
     found = dict(kept or {})
     # Targets outermost: no more than one of them is loaded at a time.
     triples = list(product(sweep.targets, request.controllers, request.strengths))
-    cells = [sweep.cell(*each, found) for each in triples]
+    cells = [cell for each in triples for cell in sweep.cells(*each, found)]
     yield from measured(cells, found)
-    rows = [_row(each, found) for each in (cell.key for cell in cells)]
+    rows = [_row(key, found) for key in dict.fromkeys(_key(*each) for each in triples)]
     report = {
         "kind": "sweep",
         "metric": request.metric,
+        "judge": sweep.judge_name,
         "rows": rows,
         "recommendations": [
             {"controller": controller, "target": target,
@@ -67,21 +73,42 @@ class _Sweep:
         self._controllers = {name: load_controller(place_of(name)) for name in request.controllers}
         sources = [request.data, *([request.retain] if request.metric == "forget" else [])]
         self._records = {each: read_records(each, limit=request.limit) for each in sources}
+        judges = request.metric == "win_rate"
+        given = self._records[request.data], request.data
+        self._judge = chosen_judge(request.judging, *given) if judges else None
         self._target: LanguageModel | None = None
 
-    def cell(
-        self, target: str, controller: str, strength: float, found: Mapping[str, dict[str, Any]]
-    ) -> Cell:
-        """Return one measurement; `found` holds that of the base when its turn comes."""
-        base = _key(target, controller, 0.0)
-        return Cell(
-            _key(target, controller, strength),
+    def cells(self, target: str, controller: str, strength: float, found: Found) -> list[Cell]:
+        """Return one measurement, and before it those it is made of where they cost much.
+
+        `found` holds the base, and what comes before, when their turn comes.
+        """
+        key, base = _key(target, controller, strength), _key(target, controller, 0.0)
+        whole = Cell(
+            key,
             lambda: {
                 "target": target, "controller": controller, "strength": strength,
                 "base": base if strength else None,
-                **self._measured(target, controller, strength, found.get(base)),
+                **self._measured(target, controller, strength, found),
             },
         )  # fmt: skip
+        if not strength or self._judge is None or isinstance(self._judge, ReferenceJudge):
+            return [whole]
+        records = self._records[self._request.data]
+        return [
+            Cell(f"{key}, answers", lambda: {"said": [
+                asdict(each) for each in self._asked(target, controller, strength)[0]
+            ]}),
+            *(Cell(verdict_key(key, number),
+                   lambda number=number: self._compared(key, base, number, found))
+              for number in range(len(records))),
+            whole,
+        ]  # fmt: skip
+
+    @property
+    def judge_name(self) -> str | None:
+        """Who says which answer is better; None where nobody is asked."""
+        return self._judge and self._judge.name
 
     def provenance(self) -> dict[str, Any]:
         """Return what the sweep was made from."""
@@ -90,19 +117,49 @@ class _Sweep:
         return provenance(self._request, self._records, models=models, controllers=controllers)
 
     def _measured(
-        self, target: str, controller: str, strength: float, base: Mapping[str, Any] | None
+        self, target: str, controller: str, strength: float, found: Found
     ) -> dict[str, Any]:
-        model = self._model(target, self._controllers[controller])
-        said = {
-            source: list(ask(model, records, (strength,), self._request.batch_size))
-            for source, records in self._records.items()
-        }
-        measure = {"exact_match": _exact, "forget": _recalled, "win_rate": _preferred}
-        return {"transfer": model.transfers[0],
-                **measure[self._request.metric](list(said.values()), base)}  # fmt: skip
+        key, base = _key(target, controller, strength), _key(target, controller, 0.0)
+        kept = found.get(f"{key}, answers")
+        said = [[Answer(**each) for each in kept["said"]]] if kept else self._asked(
+            target, controller, strength
+        )  # fmt: skip
+        told = {"transfer": self._model(target, controller).transfers[0]}
+        if self._request.metric == "exact_match":
+            return told | _exact(said[0])
+        if self._request.metric == "forget":
+            return told | _recalled(said)
+        return told | self._preferred(key, found.get(base) if strength else None, said[0], found)
 
-    def _model(self, target: str, controller: Controller) -> ControlledModel:
-        request = self._request
+    def _asked(self, target: str, controller: str, strength: float) -> list[list[Answer]]:
+        """Return the answers to every source of questions."""
+        model, size = self._model(target, controller), self._request.batch_size
+        return [list(ask(model, each, (strength,), size)) for each in self._records.values()]
+
+    def _preferred(
+        self, key: str, base: Mapping[str, Any] | None, said: Sequence[Answer], found: Found
+    ) -> dict[str, Any]:
+        """Score how often the judge prefers the answers to the base's; a draw is half."""
+        if base is None:
+            return told_wins(said, draws(len(said)))
+        records = self._records[self._request.data]
+        verdicts = [
+            found.get(verdict_key(key, number))
+            or compared(self._judge, record, base["answers"][number]["text"], each.text)
+            for number, (record, each) in enumerate(zip(records, said, strict=True))
+        ]
+        return told_wins(said, verdicts)
+
+    def _compared(self, key: str, base: str, number: int, found: Found) -> dict[str, Any]:
+        """Return one verdict, from answers that are there."""
+        record = self._records[self._request.data][number]
+        before = found[base]["answers"][number]["text"]
+        return compared(
+            self._judge, record, before, found[f"{key}, answers"]["said"][number]["text"]
+        )
+
+    def _model(self, target: str, name: str) -> ControlledModel:
+        request, controller = self._request, self._controllers[name]
         loaded = self._loaded(target)
         return ControlledModel(loaded, [controller], transfer=request.transfer, cover=request.cover)
 
@@ -113,13 +170,13 @@ class _Sweep:
         return self._target
 
 
-def _exact(said: Sequence[list[Answer]], _: Mapping[str, Any] | None) -> dict[str, Any]:
+def _exact(said: Sequence[Answer]) -> dict[str, Any]:
     """Score the share of exact answers."""
-    hits = [each.is_exact for each in said[0]]
-    return _told(wilson_interval(hits)) | {"answers": told_answers(said[0], list(map(float, hits)))}
+    hits = [each.is_exact for each in said]
+    return _told(wilson_interval(hits)) | {"answers": told_answers(said, list(map(float, hits)))}
 
 
-def _recalled(said: Sequence[list[Answer]], _: Mapping[str, Any] | None) -> dict[str, Any]:
+def _recalled(said: Sequence[list[Answer]]) -> dict[str, Any]:
     """Score ROUGE-L recall of what must stay; `forget` is that of what is to be forgotten."""
     forgotten, stays = ([rouge_l_recall(_said_first(each), each.expected) for each in part]
                         for part in said)  # fmt: skip
@@ -129,27 +186,13 @@ def _recalled(said: Sequence[list[Answer]], _: Mapping[str, Any] | None) -> dict
     return {**_told(_mean(stays)), "forget": _told(_mean(forgotten)), "answers": answers}
 
 
-def _preferred(said: Sequence[list[Answer]], base: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Score how often an answer is nearer to the expected one than the base's; a draw is half."""
-    mine = [token_f1(each.text, each.expected) for each in said[0]]
-    before = mine if base is None else [each["f1"] for each in base["answers"]]
-    wins = [0.5 + 0.5 * ((one > other) - (one < other))
-            for one, other in zip(mine, before, strict=True)]  # fmt: skip
-    reasons = [f"F1 with the expected answer {one:.2f}, the base's {other:.2f}"
-               for one, other in zip(mine, before, strict=True)]  # fmt: skip
-    answers = told_answers(said[0], wins, reasons)
-    for each, f1 in zip(answers, mine, strict=True):
-        each["f1"] = f1
-    return _told(_mean(wins)) | {"answers": answers}
-
-
 def _said_first(answer: Answer) -> str:
     """Return as much of an answer as the expected one is long: what comes behind tells nothing."""
     return " ".join(answer.text.split()[: len(answer.expected.split())])
 
 
 def _mean(values: Sequence[float]) -> Interval:
-    return bootstrap_interval([np.array(values)], lambda each: float(np.mean(each)))
+    return mean_interval(np.array(values))
 
 
 def _told(interval: Interval) -> dict[str, Any]:

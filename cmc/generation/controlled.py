@@ -17,7 +17,7 @@ from cmc.generation.spelling import Spelling
 from cmc.generation.told import Chunk, Generation, Progress, Score
 from cmc.models import LanguageModel
 from cmc.settings import CoverSettings, Rails, Sampling
-from cmc.vocab import VocabMap, build_map, resolve_transfer
+from cmc.vocab import VocabMap, inspected_map, resolve_transfer
 from cmc.vocab.canonical import split_incomplete
 
 
@@ -260,7 +260,6 @@ def carrier(
             )
         vocab_map.check_pair(mine.fingerprint, theirs.fingerprint)
         return vocab_map
-    transfer = resolve_transfer(mine, theirs, transfer)
-    return (
-        Spelling(mine, theirs) if transfer == "cover" else build_map(mine, theirs).named(transfer)
-    )
+    if resolve_transfer(mine, theirs, transfer) == "cover":
+        return Spelling(mine, theirs)
+    return inspected_map(mine, theirs, transfer)

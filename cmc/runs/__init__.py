@@ -3,7 +3,15 @@
 from cmc.runs.folders import list_runs, new_folder, open_run, runs_folder
 from cmc.runs.queue import queue_in, turn
 from cmc.runs.run import ALIVE, RUN_PREFIX, TRAIN, Run
-from cmc.runs.start import delete, new_evaluation, resume, start_evaluation, start_training, stop
+from cmc.runs.start import (
+    delete,
+    new_evaluation,
+    resume,
+    start_evaluation,
+    start_training,
+    stop,
+    stored,
+)
 from cmc.training.folder import REPORT
 
 __all__ = [
@@ -23,5 +31,6 @@ __all__ = [
     "start_evaluation",
     "start_training",
     "stop",
+    "stored",
     "turn",
 ]

@@ -61,9 +61,13 @@ def start_evaluation(kind: str, request: Any, *, name: str = "", home: Path | No
 def new_evaluation(kind: str, request: Any, *, name: str = "", home: Path | None = None) -> Run:
     """Make the folder of an evaluation, and start nothing; see `start_evaluation`."""
     folder = new_folder(name or kind, home)
-    stored = {"kind": kind, "name": folder.name, "request": as_plain(request)}
-    write_json(folder / SETTINGS, stored)
+    write_json(folder / SETTINGS, stored(kind, request, folder.name))
     return Run(folder)
+
+
+def stored(kind: str, request: Any, name: str) -> dict[str, Any]:
+    """Return what the settings of an evaluation hold."""
+    return {"kind": kind, "name": name, "request": as_plain(request)}
 
 
 def resume(run: Run) -> Run:

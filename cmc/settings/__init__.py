@@ -1,11 +1,6 @@
 """Names, defaults and ranges of everything a person can set."""
 
-from cmc.settings.benchmarks import (
-    AlpacaRequest,
-    JudgeSettings,
-    LabTableRequest,
-    TofuRequest,
-)
+from cmc.settings.benchmarks import AlpacaRequest, LabTableRequest, TofuRequest
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
 from cmc.settings.generation import (
@@ -15,11 +10,13 @@ from cmc.settings.generation import (
     Rails,
     Sampling,
 )
+from cmc.settings.judging import JUDGES, KEY_VARIABLES, JudgeSettings
 from cmc.settings.limits import (
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
     OBJECTIVES,
     ON_DATA_ALONE,
+    PRECISIONS,
     PROMPT_FORMATS,
     SLIDER_RANGE,
     STARTER_CONTROLLER,
@@ -31,15 +28,19 @@ from cmc.settings.places import home, lab_folder, lab_targets
 from cmc.settings.prompts import CHAT, checked_prompt_format
 from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
+from cmc.settings.variants import varied_settings
 from cmc.settings.vocabulary import MapRequest
 
 __all__ = [
     "CHAT",
+    "JUDGES",
+    "KEY_VARIABLES",
     "LEAST_TEMPERATURE",
     "MAX_NEW_TOKENS",
     "METRICS",
     "OBJECTIVES",
     "ON_DATA_ALONE",
+    "PRECISIONS",
     "PROMPT_FORMATS",
     "SLIDER_RANGE",
     "STARTER_CONTROLLER",
@@ -69,4 +70,5 @@ __all__ = [
     "home",
     "lab_folder",
     "lab_targets",
+    "varied_settings",
 ]

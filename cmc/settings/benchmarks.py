@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from cmc.errors import SettingError
 from cmc.settings.checks import check_numbers, checked_choice, checked_number
 from cmc.settings.generation import CoverSettings
+from cmc.settings.judging import JudgeSettings
 from cmc.settings.limits import (
     MAX_NEW_TOKENS,
     STARTER_CONTROLLER,
@@ -14,8 +15,6 @@ from cmc.settings.limits import (
     TRANSFERS,
 )
 from cmc.settings.prompts import checked_prompt_format
-
-JUDGES = ("reference", "endpoint", "local")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,9 @@ class TofuRequest:
         controllers: strength by name; none at all is the target alone.
         data: `lab`, a folder with TOFU's files, or `owner/name[@revision]` on the Hub.
         forget: which forget set of the data, such as `forget10`; the lab has one.
+        retain_log: of a model that never saw the forget set; without it there is no forget quality.
         limit: items per split at most; 0 takes all.
+        compare_base: also measure the target alone, and tell the differences to it.
     """
 
     target: str = STARTER_TARGET
@@ -41,6 +42,7 @@ class TofuRequest:
     max_new_tokens: int = 200
     limit: int = 0
     batch_size: int = 32
+    compare_base: bool = True
     cover: CoverSettings = field(default_factory=CoverSettings)
 
     def __post_init__(self) -> None:
@@ -49,45 +51,10 @@ class TofuRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgeSettings:
-    """Who compares two answers, and how patiently an endpoint is asked.
-
-    Attributes:
-        judge: `reference` compares with gold answers, `endpoint` asks an OpenAI-compatible
-            server, `local` a language model here.
-        judge_model: the model's exact name, as the endpoint or this project names it.
-        endpoint: its address up to and with `/v1`.
-        key_variable: the environment variable that holds the key; the key itself is kept nowhere.
-        gold: for `reference`: records with the right answers.
-    """
-
-    judge: str = "reference"
-    judge_model: str = "gpt-4-0613"
-    endpoint: str = "https://api.openai.com/v1"
-    key_variable: str = "OPENAI_API_KEY"
-    gold: str = "lab:held_out"
-    timeout: float = 60.0  # seconds for one answer
-    attempts: int = 5
-    longest_wait: float = 60.0  # seconds between two attempts
-    seed: int = 0  # decides which answer is shown first
-
-    def __post_init__(self) -> None:
-        checked_choice("judge", self.judge, JUDGES)
-        ranges = {"timeout": (0.01, 3600), "attempts": (1, 100), "longest_wait": (0, 3600)}
-        check_numbers(self, ranges | {"seed": (0, 2**63)})
-        if not self.endpoint.startswith(("https://", "http://")) or {*"@?#"} & {*self.endpoint}:
-            raise SettingError(
-                "the endpoint is no address that starts with http:// or https://, without a key",
-                hint="Give it as in https://api.openai.com/v1, and the key in a variable.",
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
 class AlpacaRequest:
     """One `cmc evaluate alpaca` on a model.
 
     Attributes:
-        out: the folder for outputs and annotations; a second run goes on with what it holds.
         data: questions: records, or outputs in AlpacaEval's format.
         reference: what the answers are compared with: outputs in AlpacaEval's format, or
             `base`, the target alone.
@@ -95,7 +62,6 @@ class AlpacaRequest:
         limit: questions at most; 0 takes all.
     """
 
-    out: str = ""
     target: str = STARTER_TARGET
     controllers: Mapping[str, float] = field(default_factory=lambda: {STARTER_CONTROLLER: 1.0})
     transfer: str = "auto"
@@ -141,6 +107,7 @@ class LabTableRequest:
     items: int = 40
     batch_size: int = 50
     out: str = ""
+    judging: JudgeSettings = field(default_factory=JudgeSettings)
 
     def __post_init__(self) -> None:
         check_numbers(self, dict.fromkeys(("limit", "items"), (1, 10**6)))

@@ -11,6 +11,7 @@ OBJECTIVES = (
     "sft", "grad_ascent", "grad_diff", "kl", "idk", "dpo", "npo", "simnpo", "reverse",
 )  # fmt: skip
 ON_DATA_ALONE = ("sft", "grad_ascent")  # all others also need records to retain
+PRECISIONS = ("fp32", "bf16")
 PROMPT_FORMATS = ("qa", "alpaca", "open-instruct", "plain")
 STARTER_TARGET = "lab:byte"
 STARTER_CONTROLLER = "lab:instruct"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from cmc.errors import SettingError
 from cmc.settings.checks import check_numbers, checked_choice, checked_number
 from cmc.settings.generation import CoverSettings
+from cmc.settings.judging import JudgeSettings
 from cmc.settings.limits import (
     MAX_NEW_TOKENS,
     STARTER_CONTROLLER,
@@ -29,6 +30,7 @@ class SweepRequest:
     transfer: str = "auto"
     limit: int = 100  # questions of each set
     batch_size: int = 50
+    judging: JudgeSettings = field(default_factory=JudgeSettings)  # `win_rate` only
     cover: CoverSettings = field(default_factory=CoverSettings)
 
     def __post_init__(self) -> None:
@@ -78,6 +80,7 @@ class SuiteRequest:
     against: str = ""  # an earlier report of the same suite, a file or the name of a run
     max_new_tokens: int = 64
     batch_size: int = 50
+    judging: JudgeSettings = field(default_factory=JudgeSettings)  # of `better_than_base`
     cover: CoverSettings = field(default_factory=CoverSettings)
 
     def __post_init__(self) -> None:

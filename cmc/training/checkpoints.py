@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from cmc.errors import TrainingError
 KEPT = 2
 MANIFEST = "manifest.json"
 _WEIGHTS, _OPTIMIZER, _STATE = "delta.safetensors", "optimizer.safetensors", "state.json"
+_BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
     state: Mapping[str, Any]
+    best: Mapping[str, Tensor] = field(default_factory=dict)  # weights of the least held-out loss
     skipped: tuple[str, ...] = ()  # newer checkpoints that were damaged, one sentence each
 
 
@@ -63,6 +65,8 @@ def save_checkpoint(
     weights: Mapping[str, Tensor],
     optimizer: Mapping[str, Any],
     state: Mapping[str, Any],
+    *,
+    best: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write one checkpoint and then remove all but the newest.
 
@@ -72,6 +76,7 @@ def save_checkpoint(
         weights: of the delta.
         optimizer: its `state_dict()`.
         state: anything else that JSON can hold.
+        best: weights of the least held-out loss so far, where they are kept.
 
     Returns:
         The checkpoint's folder.
@@ -81,10 +86,12 @@ def save_checkpoint(
     """
     numbers, groups = _flattened(optimizer)
     files = {
-        _WEIGHTS: save_tensors({name: each.contiguous() for name, each in weights.items()}),
+        _WEIGHTS: _as_bytes(weights),
         _OPTIMIZER: save_tensors(numbers),
         _STATE: json.dumps({"step": step, "groups": groups, **state}).encode(),
     }
+    if best:
+        files[_BEST] = _as_bytes(best)
     target = folder / f"ckpt-{step:08d}"
     if target.exists() and not damage_of(target):
         return target
@@ -170,6 +177,10 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("ckpt-*") if re.fullmatch(r"ckpt-\d{8,}", path.name))
 
 
+def _as_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    return save_tensors({name: each.contiguous() for name, each in weights.items()})
+
+
 def _flattened(optimizer: Mapping[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     """Split an optimizer's state into tensors with names and what JSON can hold."""
     numbers = {
@@ -194,6 +205,7 @@ def _loaded(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
         weights=load_tensors((path / _WEIGHTS).read_bytes()),
         optimizer={"state": entries, "param_groups": groups},
         state=state,
+        best=load_tensors((path / _BEST).read_bytes()) if (path / _BEST).is_file() else {},
         skipped=skipped,
     )
 

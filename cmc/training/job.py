@@ -1,22 +1,19 @@
 """A whole training run: load, train, save the controller, keep the run's folder true."""
 
 import contextlib
-import copy
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, PartialState
 
-from cmc.controller import Controller, load_controller, random_controller
-from cmc.data import fingerprint_records
+from cmc.controller import Controller
 from cmc.errors import RunError, TrainingError
-from cmc.models import LanguageModel, load_language_model
 from cmc.settings import TrainSettings, as_plain
-from cmc.store import pinned, place_of
+from cmc.store import pinned
+from cmc.training.beside import PLACES, Beside, describe, first_controller
 from cmc.training.checkpoints import KEPT, load_checkpoint, load_weights, newest_step
 from cmc.training.folder import (
     CHECKPOINTS,
@@ -29,10 +26,9 @@ from cmc.training.folder import (
 )
 from cmc.training.journal import Journal, StopSignals
 from cmc.training.loop import TrainRecord, train_controller
-from cmc.training.material import records_of
 from cmc.training.preview import with_prompt_text
-
-_PLACES = ("template", "data", "retain", "refusals", "init")  # settings that may be paths
+from cmc.training.probes import Probes
+from cmc.training.together import accelerator
 
 
 def run_training(settings: TrainSettings, folder: Path) -> Iterator[TrainRecord]:
@@ -50,21 +46,67 @@ def run_training(settings: TrainSettings, folder: Path) -> Iterator[TrainRecord]
     Raises:
         CmcError: of any kind; `status.json` says so too.
     """
+    with contextlib.closing(run_together({folder: settings})) as training:
+        for _, record in training:
+            yield record
+
+
+def run_together(runs: Mapping[Path, TrainSettings]) -> Iterator[tuple[Path, TrainRecord]]:
+    """Do several runs side by side, step by step; yield each record with its run's folder.
+
+    A template is loaded once, and what it computes for a batch serves all controllers beside it.
+    Each run is the one it would be alone, to the bit, in a folder of its own (see
+    `run_training`). One that fails leaves the others alone.
+
+    Args:
+        runs: the runs' folders and settings.
+
+    Raises:
+        CmcError: of the first run that failed, when the others are done.
+    """
+    failed: list[Exception] = []
+    with StopSignals() as stop, contextlib.ExitStack() as ends:
+        beside = Beside(stop)
+        trainings = {folder: _run(runs[folder], folder, beside) for folder in runs}
+        for training in trainings.values():
+            ends.enter_context(contextlib.closing(training))
+        while trainings:
+            for folder, training in list(trainings.items()):
+                record = _next_record(training, failed)
+                if record is None:
+                    del trainings[folder]
+                else:
+                    yield folder, record
+    if failed:
+        raise failed[0]
+
+
+def _next_record(training: Iterator[TrainRecord], failed: list[Exception]) -> TrainRecord | None:
+    """Return a run's next record, or None where it has ended, be it by a failure."""
+    try:
+        return next(training, None)
+    except Exception as error:
+        # Its folder says so already; the others go on.
+        failed.append(error)
+        return None
+
+
+def _run(settings: TrainSettings, folder: Path, beside: Beside) -> Iterator[TrainRecord]:
+    """Do one of the runs; its folder says all that becomes of it."""
     settings = with_prompt_text(with_absolute_paths(settings))
-    # An Accelerator, not only its state: it also finds processes that share CPUs.
-    is_main = Accelerator(device_placement=False).is_main_process
+    is_main = accelerator().is_main_process
     if is_main:
         folder.mkdir(parents=True, exist_ok=True)
-    with lock_held(folder) if is_main else contextlib.nullcontext(), StopSignals() as stop:
+    with lock_held(folder) if is_main else contextlib.nullcontext():
         if is_main:
             _keep_settings(settings, folder)
         journal = Journal(folder, settings, is_main, step=newest_step(folder / CHECKPOINTS))
         try:
-            yield from _trained(settings, folder, journal, stop)
+            yield from _trained(settings, folder, journal, beside)
         except torch.OutOfMemoryError as error:
             failure = TrainingError(
                 f"out of memory at batch size {settings.batch_size}",
-                hint="Lower the batch size or max_length, or choose a smaller template.",
+                hint="Raise accumulation, lower max_length, or choose a smaller template.",
             )
             journal.fail(failure)
             raise failure from error
@@ -76,7 +118,7 @@ def run_training(settings: TrainSettings, folder: Path) -> Iterator[TrainRecord]
 def with_absolute_paths(settings: TrainSettings) -> TrainSettings:
     """Return the settings with paths that hold in whatever folder a process starts, and when."""
     changed = {"init": pinned(settings.init)}
-    for name in _PLACES:
+    for name in PLACES:
         value = getattr(settings, name)
         if value and not value.startswith("lab:") and Path(value).expanduser().exists():
             changed[name] = str(Path(value).expanduser().resolve())
@@ -84,42 +126,56 @@ def with_absolute_paths(settings: TrainSettings) -> TrainSettings:
 
 
 def _trained(
-    settings: TrainSettings, folder: Path, journal: Journal, stop: StopSignals
+    settings: TrainSettings, folder: Path, journal: Journal, beside: Beside
 ) -> Iterator[TrainRecord]:
     """Train, and keep what is usable however the end comes."""
-    journal.tell("Loading the template.")
-    template = load_language_model(settings.template, device=PartialState().device)
-    controller = _first_controller(settings, template)
+    count = accelerator().num_processes
+    together = f" {count} processes train together." if count > 1 else ""
+    journal.tell(f"Loading the template.{together}")
+    template, frozen = beside.template(settings, journal)
+    controller = first_controller(settings, template)
     _check_room(folder, controller)
     journal.tell("Reading the records.")
-    _describe(controller, settings, template)
-    own_folder = folder if journal.is_writing else None
+    describe(controller, settings, template)
     training = train_controller(
-        controller, template, settings, resume_from=folder, folder=own_folder
+        controller,
+        template,
+        settings,
+        resume_from=folder,
+        folder=folder if journal.is_writing else None,
+        frozen=frozen,
     )
+    probes = Probes(controller, template, settings, folder)
+    is_done = False
     try:
         for record in training:
             journal.add(record)
+            if journal.is_writing:
+                probes.after(record.step)
             yield record
-            if stop.is_asked():
+            if beside.stop.is_asked():
                 break
+        else:
+            is_done = True
     except GeneratorExit:
-        _end(controller, training, journal)
+        _end(controller, training, journal, False)
         raise
     except TrainingError:
         _rescue(controller, journal)
         raise
-    _end(controller, training, journal)
+    _end(controller, training, journal, is_done)
 
 
-def _end(controller: Controller, training: Iterator[TrainRecord], journal: Journal) -> None:
+def _end(
+    controller: Controller, training: Iterator[TrainRecord], journal: Journal, is_done: bool
+) -> None:
     """Write the last checkpoint and the controller, and say what came of it."""
     training.close()
     journal.measure()
     _save_controller(controller, journal)
-    if journal.step >= journal.settings.max_steps:
+    if is_done or journal.step >= journal.settings.max_steps:
         journal.state = "finished"
-        journal.tell(f"Finished after {journal.step:,} steps; the controller is saved.")
+        journal.tell(journal.last_words())
     else:
         journal.state = "stopped"
         journal.tell(f"stopped at step {journal.step}, controller saved, usable now")
@@ -133,47 +189,6 @@ def _rescue(controller: Controller, journal: Journal) -> None:
             load_weights(controller.delta, checkpoint.weights)
             journal.step = checkpoint.step
             _save_controller(controller, journal)
-
-
-def _first_controller(settings: TrainSettings, template: LanguageModel) -> Controller:
-    """Return the controller that training begins with."""
-    if not settings.init:
-        controller = random_controller(
-            template.vocabulary,
-            hidden_size=settings.hidden_size,
-            layers=settings.layers,
-            seed=settings.seed,
-        )
-        controller.name = settings.name
-        return controller
-    controller = load_controller(place_of(settings.init))
-    if controller.prior is None and not controller.settings["template"]:
-        # A plain language model: what it was before training is the prior of what it becomes.
-        controller.prior = copy.deepcopy(controller.delta)
-    controller.name = settings.name
-    return controller
-
-
-def _describe(controller: Controller, settings: TrainSettings, template: LanguageModel) -> None:
-    """Write into the controller what it is trained on, without the paths of this machine."""
-    sources = [source for source in (settings.data, settings.retain) if source]
-    named = {name: _public(getattr(settings, name)) for name in _PLACES}
-    controller.settings |= {
-        "objective": settings.objective,
-        "prompt_format": settings.prompt_format,
-        "template": named["template"],
-        "template_fingerprint": template.vocabulary.fingerprint,
-        "data": {
-            _public(source): fingerprint_records(records_of(settings, source)) for source in sources
-        },
-        "settings": as_plain(settings) | named,
-        "parent": named["init"] or None,
-    }
-
-
-def _public(name: str) -> str:
-    """Return a name as it may be published: of a path only its last part."""
-    return Path(name).name if Path(name).is_absolute() else name
 
 
 def _save_controller(controller: Controller, journal: Journal) -> None:

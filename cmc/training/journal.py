@@ -62,19 +62,35 @@ class Journal:
             self._write()
 
     def measure(self) -> None:
-        """Gather first and last loss and the last held-out losses from the records."""
+        """Gather first and last loss and the held-out losses of the controller that is kept."""
         records = read_lines(self.folder / RECORDS)
         if not records:
             return
         self.results = {"loss_first": records[0]["loss"], "loss_last": records[-1]["loss"]}
-        measured = [each for each in records if each["held_out_controlled"] is not None]
+        watched = "held_out_target" if self.settings.watch else "held_out_controlled"
+        measured = [each for each in records if each.get(watched) is not None]
         if measured:
-            last = measured[-1]
+            kept = measured[-1]
+            if self.settings.patience:
+                kept = min(measured, key=lambda each: each[watched])
             self.results["held_out"] = {
-                "template": last["held_out_template"],
-                "controlled": last["held_out_controlled"],
-                "step": last["step"],
+                "template": kept["held_out_template"],
+                "controlled": kept["held_out_controlled"],
+                "step": kept["step"],
             }
+            if self.settings.watch:
+                self.results["held_out"]["target"] = kept["held_out_target"]
+
+    def last_words(self) -> str:
+        """Return what a finished run says; the weights of the least held-out loss may be kept."""
+        held_out = self.results.get("held_out")
+        if not (self.settings.patience and held_out):
+            return f"Finished after {self.step:,} steps; the controller is saved."
+        how = "Finished" if self.step >= self.settings.max_steps else "Stopped early"
+        return (
+            f"{how} after {self.step:,} steps; the controller of step {held_out['step']:,}, "
+            "which has the least held-out loss, is saved."
+        )
 
     def tell(self, message: str) -> None:
         """Set what the run has to say, in the status and in the log."""

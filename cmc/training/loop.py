@@ -13,7 +13,10 @@ from cmc.settings import TrainSettings
 from cmc.training.checkpoints import sweep
 from cmc.training.losses import StepBatches
 from cmc.training.material import load_material
-from cmc.training.step import TrainingState
+from cmc.training.measuring import Measuring
+from cmc.training.resuming import resume_state, save_state
+from cmc.training.step import TrainingState, frozen_beside
+from cmc.training.template import FrozenTemplate
 
 if TYPE_CHECKING:
     from cmc.controller import Controller
@@ -36,6 +39,7 @@ class TrainRecord:
     tokens_per_second: float
     held_out_template: float | None = None
     held_out_controlled: float | None = None
+    held_out_target: float | None = None  # of the target that is watched, under control
     seconds: float = 0.0
     message: str = ""
 
@@ -47,6 +51,7 @@ def train_controller(
     *,
     resume_from: Path | None = None,
     folder: Path | None = None,
+    frozen: FrozenTemplate | None = None,
 ) -> Iterator[TrainRecord]:
     """Train the controller's delta beside the frozen template; yield one record per step.
 
@@ -54,7 +59,7 @@ def train_controller(
     forgets (`cmc.training.losses`). The delta runs
     without dropout, so that a step is a function of the weights, the data and the seed alone.
     Closing the generator stops after the step yielded last; `controller.delta` holds the
-    weights so far.
+    weights so far. With `settings.patience` it holds those of the least held-out loss in the end.
 
     Args:
         controller: its delta is trained in place, in fp32, on the template's device.
@@ -62,6 +67,8 @@ def train_controller(
         settings: `settings.data` (and `settings.retain`) name the records.
         resume_from: a run's folder; training goes on from its newest intact checkpoint.
         folder: the run's folder, which gets `checkpoints/`. None writes nothing.
+        frozen: the template, where other controllers train beside it too or its features are
+            kept on disk.
 
     Raises:
         VocabMismatch: controller and template have different vocabularies.
@@ -70,59 +77,77 @@ def train_controller(
     """
     _check_vocabularies(controller, template)
     material = load_material(settings, template, controller)
-    state = TrainingState.begin(controller, template, settings, material)
-    message = " ".join(material.notes)
+    if frozen is None or settings.objective == "reverse":
+        frozen = FrozenTemplate(frozen_beside(controller, template, settings.objective))
+    state = TrainingState.begin(controller, frozen, settings, material)
+    notes = [*material.notes, *frozen.expect(material.all())]
     if resume_from is not None:
-        message = " ".join([message, *state.resume(resume_from / "checkpoints")]).strip()
+        notes += resume_state(state, resume_from / "checkpoints")
     checkpoints = None
     if folder is not None:
         checkpoints = folder / "checkpoints"
         checkpoints.mkdir(parents=True, exist_ok=True)
         sweep(checkpoints)
-    batches = _batches(material.train, settings, state.step, material.pad_id)
-    retained = _batches(material.retain, settings, state.step, material.pad_id)
+    measure = Measuring(state, controller)
     try:
-        while state.step < settings.max_steps:
-            batch = next(batches)
-            refused = material.refused(batch)
-            together = StepBatches(batch, next(retained, None), refused)
-            record = _do_step(state, together, message)
-            message = ""
-            if checkpoints and _is_due(state.step, settings.save_every, settings.max_steps):
-                state.save(checkpoints)
-            yield record
+        yield from _steps(state, measure, notes, checkpoints)
     except GeneratorExit:
         # Only here, where the weights are those of a whole step; a crash keeps what was saved.
         if checkpoints:
-            state.save(checkpoints)
+            save_state(state, checkpoints)
         raise
+    finally:
+        frozen.flush()
+    state.take_best()
 
 
-def _do_step(state: TrainingState, batches: StepBatches, message: str) -> TrainRecord:
-    """Do one step and measure it."""
+def _steps(
+    state: TrainingState, measure: Measuring, notes: list[str], checkpoints: Path | None
+) -> Iterator[TrainRecord]:
+    """Do steps until the last one, or until the loss that is watched falls no more."""
+    settings, material = state.settings, state.material
+    batches = _batches(material.train, settings, state.drawn, material.pad_id)
+    retained = _batches(material.retain, settings, state.drawn, material.pad_id)
+    while state.step < settings.max_steps and not state.progress.is_over:
+        batch = next(batches)
+        together = StepBatches(batch, next(retained, None), material.refused(batch))
+        record = _do_step(state, together, measure, notes)
+        if record is None:
+            continue
+        is_last = record.step == settings.max_steps or state.progress.is_over
+        if checkpoints and (is_last or record.step % settings.save_every == 0):
+            save_state(state, checkpoints)
+        yield record
+
+
+def _do_step(
+    state: TrainingState, batches: StepBatches, measure: Measuring, notes: list[str]
+) -> TrainRecord | None:
+    """Do one step and measure it; None where it was skipped, which the next record tells."""
     began = time.perf_counter()
-    loss, rate = state.update(batches)
+    outcome = state.update(batches)
     took = time.perf_counter() - began
-    parts = (batches.data, batches.retain, batches.refusals)
-    tokens = sum(int(each.attention_mask.sum()) for each in parts if each is not None)
-    settings = state.settings
-    is_due = _is_due(state.step, settings.evaluate_every, settings.max_steps)
-    held_out = state.held_out() if is_due else {}
+    if outcome.skipped:
+        state.seconds += took
+        notes.append(f"A batch was skipped at step {state.step + 1}: {outcome.skipped}.")
+        return None
+    tokens = sum(int(each.attention_mask.sum()) for each in batches.all())
+    measured = measure.when_due()
+    if state.progress.is_over:
+        notes.append(measure.told_at_the_end())
     state.seconds += time.perf_counter() - began
-    return TrainRecord(
+    record = TrainRecord(
         step=state.step,
-        steps=settings.max_steps,
-        loss=loss,
-        learning_rate=rate,
+        steps=state.settings.max_steps,
+        loss=outcome.loss,
+        learning_rate=outcome.learning_rate,
         tokens_per_second=tokens / took,
-        **held_out,
+        **measured,
         seconds=state.seconds,
-        message=message,
+        message=" ".join(notes),
     )
-
-
-def _is_due(step: int, every: int, last: int) -> bool:
-    return step % every == 0 or step == last
+    notes.clear()
+    return record
 
 
 def _batches(

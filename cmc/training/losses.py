@@ -14,6 +14,7 @@ from torch import Tensor
 from cmc.data import TokenBatch
 from cmc.training.objectives import dpo_loss, npo_loss, simnpo_loss, sum_by_owner
 from cmc.training.rows import label_owners
+from cmc.training.two_heads import DIVERGENCE, LOSS
 
 if TYPE_CHECKING:
     from cmc.training.step import TrainingState
@@ -26,6 +27,10 @@ class StepBatches:
     data: TokenBatch
     retain: TokenBatch | None = None
     refusals: TokenBatch | None = None  # row by row of `data`; `dpo` only
+
+    def all(self) -> list[TokenBatch]:
+        """Return those batches that are there."""
+        return [each for each in (self.data, self.retain, self.refusals) if each is not None]
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,12 @@ class _Answers:
 
 def _cross_entropy(state: "TrainingState", batch: TokenBatch) -> Tensor:
     """Cross entropy of template plus delta, mean over the labels of the whole batch."""
-    scores, _ = state.score(batch)
-    return -scores.controlled.sum() * state.weight(batch, _count_labels(batch))
+    return state.total(LOSS, batch) * state.weight(batch, _count_labels(batch))
 
 
 def _divergence(state: "TrainingState", batch: TokenBatch) -> Tensor:
     """KL(template || controlled), mean over the labels of the whole batch."""
-    scores, _ = state.score(batch, with_kl=True)
-    return scores.kl.sum() * state.weight(batch, _count_labels(batch))
+    return state.total(DIVERGENCE, batch) * state.weight(batch, _count_labels(batch))
 
 
 def _answers(state: "TrainingState", batch: TokenBatch) -> _Answers:

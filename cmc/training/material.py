@@ -45,6 +45,12 @@ class Material:
     notes: tuple[str, ...]
     fingerprints: dict[str, str]
     refusals: Mapping[Example, Example] = field(default_factory=dict)
+    held_out_records: tuple[Record, ...] = ()
+
+    def all(self) -> list[Example]:
+        """Return every example that the frozen model reads."""
+        held_out = [each for batch in self.held_out for each in batch.examples]
+        return [*self.train, *self.retain, *self.refusals.values(), *held_out]
 
     def refused(self, batch: TokenBatch) -> TokenBatch | None:
         """Return the refusals to the questions of a batch, row by row; None where none are."""
@@ -94,6 +100,7 @@ def load_material(
         notes=tuple(notes),
         fingerprints=fingerprints,
         refusals={a: b for a, b in zip(train, refusals, strict=False) if a and b},
+        held_out_records=tuple(held_out),
     )
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from cmc.data import Record
 from cmc.errors import CmcError
 from cmc.generation import ControlledModel, Row
@@ -35,21 +37,21 @@ class Probes:
     _base: list[str] = field(default_factory=list)
     _is_begun: bool = False
 
-    def is_due(self, step: int) -> bool:
-        """Tell whether to ask after this step."""
+    def after(self, step: int) -> None:
+        """Ask where it is time, and write down what is said; training goes on in any case."""
         every = self.settings.evaluate_every
-        return step == 1 or step % every == 0 or step == self.settings.max_steps
-
-    def take(self, step: int) -> None:
-        """Ask, and write down what is said; where that cannot be done, training goes on."""
+        if step > 1 and step % every and step != self.settings.max_steps:
+            return
         if not self._is_begun:
             # A killed process may have asked past its last checkpoint.
             drop_lines_from(self.folder / PROBES, step)
             self._asked, self._is_begun = asked_records(self.settings), True
         try:
-            controlled = self._answers(learned_strength(self.settings))
-            self._base = self._base or self._answers(0.0)
-        except CmcError:  # such as a prompt that fills the template's context
+            # `reverse` is meant to be subtracted.
+            strength = float(self.controller.settings["recommended_strength"])
+            controlled, self._base = self._answers(strength), self._base or self._answers(0.0)
+        # A prompt that fills the template's context, or no memory left: training goes on.
+        except (CmcError, torch.OutOfMemoryError):
             return
         for (part, record), base, text in zip(self._asked, self._base, controlled, strict=True):
             append_record(self.folder / PROBES, {
@@ -82,8 +84,3 @@ def asked_records(settings: TrainSettings) -> list[tuple[str, Record]]:
     return [
         (part, record) for part, records in parts for record in records[: PROMPTS - len(parts) + 1]
     ]
-
-
-def learned_strength(settings: TrainSettings) -> float:
-    """Return the strength at which a controller is meant: `reverse` is subtracted."""
-    return -1.0 if settings.objective == "reverse" else 1.0

@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from cmc.training.folder import LOG, read_json, write_json
+from cmc.errors import SettingError
+from cmc.settings import JudgeSettings
+from cmc.training.folder import LOG, SETTINGS, read_json, write_json
 
 # The folder comes behind both.
 COMMAND = (sys.executable, "-m", "cmc", "train", "--queue", "--run")
@@ -23,11 +26,14 @@ PASSED_ON = (
     "OMP_WAIT_POLICY", "PATH", "TEMP", "TMPDIR", "TRANSFORMERS_OFFLINE", "VIRTUAL_ENV",
     "XDG_CACHE_HOME",
 )  # fmt: skip
+# What a judge that is asked over the network needs besides its key.
+NETWORK = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 
 
 def start_process(folder: Path, *, is_evaluation: bool = False) -> None:
     """Start the process of a run, detached: it lives on when we end, and writes to the log."""
     command = EVALUATION_COMMAND if is_evaluation else COMMAND
+    environment = training_environment(_needed(folder))
     own = psutil.Process()
     starter = {"starter": own.pid, "starter_created": own.create_time()}
     write_json(folder / PROCESS, starter)  # until the child has a number, the run is not dead
@@ -36,7 +42,7 @@ def start_process(folder: Path, *, is_evaluation: bool = False) -> None:
             [*command, str(folder.resolve())],
             cwd=folder,
             # Names of versions mean those of the home the run lies in.
-            env=training_environment() | {"CMC_HOME": str(folder.resolve().parents[1])},
+            env=environment | {"CMC_HOME": str(folder.resolve().parents[1])},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -76,9 +82,24 @@ def _living(known: dict[str, Any], pid: str, created: str) -> psutil.Process | N
         return None
 
 
-def training_environment() -> dict[str, str]:
-    """Return what the training process gets to know, this package's place included."""
-    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+def _needed(folder: Path) -> tuple[str, ...]:
+    """Return the variables that a run's judge needs; none where nobody is asked over the net."""
+    asked = read_json(folder / SETTINGS).get("request")
+    judging = asked.get("judging") if isinstance(asked, dict) else None
+    try:
+        secrets = JudgeSettings(**judging).secrets if judging else ()
+    except (SettingError, TypeError):  # the run itself will say so
+        return ()
+    return (*secrets, *NETWORK) if secrets else ()
+
+
+def training_environment(more: Sequence[str] = ()) -> dict[str, str]:
+    """Return what the process of a run gets to know, this package's place included.
+
+    Args:
+        more: variables that this very run needs.
+    """
+    kept = {name: os.environ[name] for name in (*PASSED_ON, *more) if name in os.environ}
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     # One core stays free for the app, and idle threads do not spin: with as many busy threads

@@ -1,29 +1,42 @@
 """One optimizer step: objective, gradient, update, and the held-out loss."""
 
+import contextlib
 import copy
-import math
-from dataclasses import dataclass, replace
-from pathlib import Path
+import random
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 from transformers import get_scheduler
 
 from cmc.data import Example, TokenBatch, token_batch
 from cmc.errors import TrainingError
-from cmc.settings import TrainSettings, as_plain
-from cmc.training.checkpoints import load_checkpoint, load_weights, save_checkpoint, weights_of
+from cmc.settings import TrainSettings
+from cmc.training.checkpoints import load_weights, weights_of
+from cmc.training.guard import Guard, Progress
 from cmc.training.losses import LOSSES, StepBatches
 from cmc.training.material import Material
-from cmc.training.rows import RowScores, SteeredScores
+from cmc.training.rows import Frozen, RowScores, SteeredScores
 from cmc.training.template import FrozenTemplate
+from cmc.training.together import accelerator
 
 if TYPE_CHECKING:
     from cmc.controller import Controller
     from cmc.models import LanguageModel
 
 MAX_GRADIENT = 1.0  # norm, no unit
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A step: its loss before the update, its learning rate; why it was not taken, if so."""
+
+    loss: float
+    learning_rate: float
+    skipped: str = ""
 
 
 @dataclass
@@ -38,23 +51,29 @@ class TrainingState:
     accelerator: Accelerator
     optimizer: Any
     scheduler: Any
+    guard: Guard
+    progress: Progress
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights of the least held-out loss
     step: int = 0
+    drawn: int = 0  # batches, those of skipped steps included
     saved_step: int = 0
     seconds: float = 0.0
+    _part: int = 0
+    _parts: int = 1
 
     @classmethod
     def begin(
         cls,
         controller: "Controller",
-        template: "LanguageModel",
+        template: FrozenTemplate,
         settings: TrainSettings,
         material: Material,
     ) -> "TrainingState":
         """Put the delta beside the template and make its optimizer and schedule."""
-        frozen = FrozenTemplate(_frozen_beside(controller, template, settings.objective))
-        controller.delta.to(device=frozen.split.device, dtype=torch.float32)
+        controller.delta.to(device=template.split.device, dtype=torch.float32)
         controller.delta.eval().requires_grad_(True)
-        scores = SteeredScores(controller.delta, template.vocabulary.size, frozen.split.head)
+        dtype = DTYPES[settings.precision]
+        scores = SteeredScores(controller.delta, template.split.size, template.split.head, dtype)
         optimizer = torch.optim.AdamW(_groups(scores, settings), lr=settings.learning_rate)
         # The schedule is not prepared: it steps once per step, however many processes there are.
         scheduler = get_scheduler(
@@ -63,45 +82,53 @@ class TrainingState:
             num_warmup_steps=round(settings.warmup_fraction * settings.max_steps),
             num_training_steps=settings.max_steps,
         )
-        accelerator = Accelerator(device_placement=False)
-        prepared, optimizer = accelerator.prepare(scores, optimizer)
-        return cls(settings, material, frozen, scores, prepared, accelerator, optimizer, scheduler)
+        ready = accelerator()
+        prepared, optimizer = ready.prepare(scores, optimizer)
+        return cls(
+            settings, material, template, scores, prepared, ready, optimizer, scheduler,
+            Guard(settings.spike), Progress(settings.patience),
+        )  # fmt: skip
 
-    def update(self, batches: StepBatches) -> tuple[float, float]:
-        """Take one step; return the loss before it and the learning rate, no unit.
+    def update(self, batches: StepBatches) -> Outcome:
+        """Take one step, or leave the weights as they are where it would do harm.
 
         Raises:
-            TrainingError: loss or gradient are not finite; the weights are as before.
+            TrainingError: loss or gradient were not finite too often in a row.
         """
         rate = self.scheduler.get_last_lr()[0]
-        loss = LOSSES[self.settings.objective](self, batches)
-        value = float(self.accelerator.reduce(loss.detach(), "mean"))
-        self._require_finite("loss", value, rate)
+        self.drawn += 1
         self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.scores.parameters(), MAX_GRADIENT)
-        self._require_finite("the gradient", float(norm), rate)
+        value = float(self.accelerator.reduce(self._gradient(batches), "mean"))
+        norm = float(self.accelerator.clip_grad_norm_(self.scores.parameters(), MAX_GRADIENT))
+        harm = self.guard.harm(value, norm)
+        if harm:
+            if self.guard.in_a_row > self.settings.max_skips:
+                self.give_up(harm)
+            return Outcome(value, rate, harm)
         self.optimizer.step()
         self.scheduler.step()
         self.step += 1
-        return value, rate
+        return Outcome(value, rate)
 
-    def score(self, batch: TokenBatch, *, with_kl: bool = False) -> tuple[RowScores, TokenBatch]:
-        """Score this process's share of a batch, with gradient to the delta."""
-        share = batch
-        if self.accelerator.num_processes > 1:
-            # Where a batch is smaller than the number of processes, some score it in vain.
-            share = token_batch(self.share_of(batch) or batch.examples[:1], self.material.pad_id)
-        return self.prepared(share, self.template.rows(share), with_kl), share
+    def total(self, kind: str, batch: TokenBatch) -> Tensor:
+        """Return a sum over the labels of this share of a batch, with gradient to the delta."""
+        share = self._share(batch)
+        return self.prepared(share, self._frozen(batch, share), kind)
+
+    def score(self, batch: TokenBatch) -> tuple[RowScores, TokenBatch]:
+        """Score the labels of this share of a batch, with gradient to the delta."""
+        share = self._share(batch)
+        return self.prepared(share, self._frozen(batch, share)), share
 
     def share_of(self, batch: TokenBatch) -> tuple[Example, ...]:
-        """Return the examples of a batch that this process has to do."""
-        return batch.examples[self.accelerator.process_index :: self.accelerator.num_processes]
+        """Return the examples of a batch that this process has to do in this part of the step."""
+        return batch.examples[self._start :: self._stride]
 
     def weight(self, batch: TokenBatch, whole: int) -> float:
-        """Return what a sum over this process's share is worth in the mean over `whole` items.
+        """Return what a sum over this share is worth in the mean over `whole` items.
 
-        The processes' gradients are averaged, hence the number of processes.
+        The processes' gradients are averaged, hence the number of processes; those of the parts
+        of a step are added up.
         """
         return self.accelerator.num_processes / whole if self.share_of(batch) else 0.0
 
@@ -111,7 +138,7 @@ class TrainingState:
         controlled = template = 0.0
         rows = 0
         for batch in self.material.held_out:
-            scores = self.scores(batch, self.template.rows(batch))
+            scores = self.scores(batch, Frozen(self.template.rows(batch)))
             controlled -= float(scores.controlled.double().sum())
             template -= float(scores.template.double().sum())
             rows += len(scores.template)
@@ -122,61 +149,75 @@ class TrainingState:
             "held_out_controlled": controlled / rows,
         }
 
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint of this step into `folder`, unless it has one.
+    def watch(self, loss: float) -> None:
+        """Take note of the held-out loss, in nats per token; keep the weights of the least."""
+        if self.settings.patience and self.progress.is_new_least(loss, self.step):
+            self.best = {name: each.clone() for name, each in self.weights().items()}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the delta's weights on the CPU."""
+        return weights_of(self.scores.delta)
+
+    def take_best(self) -> None:
+        """Give the delta the weights of the least held-out loss, where they were kept."""
+        if self.best:
+            load_weights(self.scores.delta, self.best)
+
+    def give_up(self, why: str) -> None:
+        """Say what became of the training, and what to do.
 
         Raises:
-            TrainingError: the weights are not finite, or they cannot be written.
+            TrainingError: always; the weights are those of the last step that was taken.
         """
-        if self.step in (0, self.saved_step) or not self.accelerator.is_main_process:
-            return
-        weights = weights_of(self.scores.delta)
-        total = sum(float(each.double().sum()) for each in weights.values())
-        self._require_finite("the sum of the weights", total, self.scheduler.get_last_lr()[0])
-        schedule = self.scheduler.state_dict()
-        state = {
-            "settings": as_plain(self.settings),
-            "seconds": self.seconds,
-            "scheduler": {key: schedule[key] for key in schedule if key != "lr_lambdas"},
-        }
-        save_checkpoint(folder, self.step, weights, self.optimizer.state_dict(), state)
-        self.saved_step = self.step
-
-    def resume(self, folder: Path) -> list[str]:
-        """Go back to the newest intact checkpoint; return what there is to tell about it.
-
-        Raises:
-            TrainingError: no checkpoint is intact, or it belongs to another run.
-        """
-        checkpoint = load_checkpoint(folder)
-        if checkpoint is None:
-            return []
-        if checkpoint.state["settings"] != as_plain(self.settings):
-            raise TrainingError(
-                "the checkpoint was made with other settings", hint="Start a new run instead."
-            )
-        load_weights(self.scores.delta, checkpoint.weights)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
-        # The schedule's formula is code and was not stored; only where it stands was.
-        formulas = {"lr_lambdas": [None] * len(self.optimizer.param_groups)}
-        self.scheduler.load_state_dict(checkpoint.state["scheduler"] | formulas)
-        self.step = self.saved_step = checkpoint.step
-        self.seconds = checkpoint.state["seconds"]
-        damaged = [f"{sentence}; it was passed over." for sentence in checkpoint.skipped]
-        return [*damaged, f"Resumed from step {self.step}."]
-
-    def _require_finite(self, what: str, value: float, rate: float) -> None:
-        if math.isfinite(value):
-            return
-        kind = "NaN" if math.isnan(value) else "infinite"
+        rate = self.scheduler.get_last_lr()[0]
         kept = f"Last good checkpoint: step {self.saved_step}. " if self.saved_step else ""
         raise TrainingError(
-            f"{what} became {kind} at step {self.step + 1} (learning rate {rate:.2g})",
+            f"{why} at step {self.step + 1} (learning rate {rate:.2g})",
             hint=f"{kept}Try a learning rate of {self.settings.learning_rate / 3:.1g}.",
         )
 
+    @property
+    def _start(self) -> int:
+        return self.accelerator.process_index + self.accelerator.num_processes * self._part
 
-def _frozen_beside(
+    @property
+    def _stride(self) -> int:
+        return self.accelerator.num_processes * self._parts
+
+    def _gradient(self, batches: StepBatches) -> Tensor:
+        """Compute the gradient of a step part by part; return this process's share of its loss."""
+        most = max(len(each.examples) for each in batches.all())
+        # No part without an example: it would be computed in vain.
+        self._parts = min(self.settings.accumulation, -(-most // self.accelerator.num_processes))
+        losses = []
+        for part in range(self._parts):
+            self._part, is_last = part, part == self._parts - 1
+            alone = contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.prepared)
+            with alone:
+                loss = LOSSES[self.settings.objective](self, batches)
+                self.accelerator.backward(loss)
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
+
+    def _share(self, batch: TokenBatch) -> TokenBatch:
+        if self._stride == 1:
+            return batch
+        # Where a batch is smaller than the number of shares, some are scored in vain.
+        return token_batch(self.share_of(batch) or batch.examples[:1], self.material.pad_id)
+
+    def _frozen(self, batch: TokenBatch, share: TokenBatch) -> Frozen:
+        """Return what is known of a share: the template's features, and strengths to train at."""
+        low, high = self.settings.strength_low, self.settings.strength_high
+        if low == high == 1:
+            return Frozen(self.template.rows(share))
+        # Of the whole batch, so that they do not depend on how it is shared out.
+        draw = random.Random(f"{self.settings.seed}/{self.drawn}/strengths")
+        strengths = [draw.uniform(low, high) for _ in batch.examples]
+        own = strengths[self._start :: self._stride] or strengths[:1]
+        return Frozen(self.template.rows(share), torch.tensor(own))
+
+
+def frozen_beside(
     controller: "Controller", template: "LanguageModel", objective: str
 ) -> "LanguageModel":
     """Return the frozen model whose scores the delta's are added to in training.

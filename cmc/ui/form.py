@@ -45,26 +45,36 @@ class Form(Generic[Request]):
 
     def bind(self, handler: Callable[[Request], Any]) -> Callable[..., Any]:
         """Turn `handler(request)` into the positional callback that Gradio calls."""
-
-        def read(values: tuple[Any, ...]) -> Request:
-            return self.request(**dict(zip(self.components, values, strict=True)))
-
         if inspect.isgeneratorfunction(handler):
 
             def callback(*values: Any) -> Iterator[Any]:
                 with errors_as_toasts():
-                    yield from handler(read(values))
+                    yield from handler(self._read(values))
         else:
 
             def callback(*values: Any) -> Any:
                 with errors_as_toasts():
-                    return handler(read(values))
+                    return handler(self._read(values))
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters = [inspect.Parameter(name, kind) for name in self.components]
         callback.__signature__ = inspect.Signature(parameters)
         callback.__name__, callback.__doc__ = handler.__name__, handler.__doc__
         return callback
+
+    def bind_event(self, handler: Callable[[Request, Mapping[str, Any]], Any]) -> Callable:
+        """Turn `handler(request, data)` into a callback that is also told what was clicked."""
+
+        def callback(event: gr.EventData, *values: Any) -> Any:
+            with errors_as_toasts():
+                data = event._data
+                return handler(self._read(values), data if isinstance(data, Mapping) else {})
+
+        callback.__name__, callback.__doc__ = handler.__name__, handler.__doc__
+        return callback
+
+    def _read(self, values: tuple[Any, ...]) -> Request:
+        return self.request(**dict(zip(self.components, values, strict=True)))
 
 
 @contextmanager

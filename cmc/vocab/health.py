@@ -8,9 +8,7 @@ import numpy as np
 
 from cmc.vocab.coverage import Coverage, cover_text
 from cmc.vocab.losses import find_losses
-from cmc.vocab.pm_mined import build_map
 from cmc.vocab.sample import by_script, sample_texts
-from cmc.vocab.transfer import resolve_transfer
 from cmc.vocab.vocab_map import Kind, VocabMap
 from cmc.vocab.vocabulary import Vocabulary
 
@@ -44,20 +42,6 @@ def composition(controller: Vocabulary, target: Vocabulary) -> VocabMap:
         controller_fingerprint=controller.fingerprint, target_fingerprint=target.fingerprint,
         controller_size=controller.size,
     )  # fmt: skip
-
-
-def inspected_map(
-    controller: Vocabulary, target: Vocabulary, transfer: str, *, parity: bool = False
-) -> VocabMap:
-    """Return the entries a transfer works with; `auto` resolves as generation does.
-
-    Raises:
-        VocabMismatch: `same` between different vocabularies.
-    """
-    transfer = resolve_transfer(controller, target, transfer)
-    if transfer == "cover":
-        return composition(controller, target)
-    return build_map(controller, target, parity=parity).named(transfer)
 
 
 def map_summary(

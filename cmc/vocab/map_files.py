@@ -20,6 +20,15 @@ LARGEST_FILE = 64_000_000  # bytes
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
+def write_map(path: Path, vocab_map: VocabMap, controller: Vocabulary, target: Vocabulary) -> None:
+    """Write a map in the format that the file's ending names: `.csv`, `.json`, or safetensors."""
+    write = {".csv": write_csv, ".json": write_json}.get(path.suffix.lower())
+    if write is None:
+        vocab_map.save(path)
+    else:
+        write(path, vocab_map, controller, target)
+
+
 def write_csv(path: Path, vocab_map: VocabMap, controller: Vocabulary, target: Vocabulary) -> None:
     """Write a row per target token; a spreadsheet takes no token for a formula."""
     with path.open("w", newline="", encoding="utf-8") as file:

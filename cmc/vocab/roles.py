@@ -4,13 +4,20 @@ from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedTokenizerFast
 
-BOS_MARKERS = ("<s>", "<|begin_of_text|>", "<bos>", "[CLS]", "<|startoftext|>")
+# Strings that published tokenizers use, for folders that do not say what they are.
+BOS_MARKERS = (
+    "<s>", "<|begin_of_text|>", "<bos>", "[CLS]", "<|startoftext|>", "<|bos|>", "[BOS]",
+    "<BOS_TOKEN>", "<｜begin▁of▁sentence｜>",
+)  # fmt: skip
 EOS_MARKERS = (
     "</s>", "<|end_of_text|>", "<|eot_id|>", "<|endoftext|>", "<|im_end|>", "<end_of_turn>",
-    "<eos>", "<|end|>", "<|eom_id|>", "[SEP]",
+    "<eos>", "<|end|>", "<|eom_id|>", "[SEP]", "<|eos|>", "[EOS]", "<EOS_TOKEN>", "<|eot|>",
+    "<|eom|>", "<|END_OF_TURN_TOKEN|>", "<｜end▁of▁sentence｜>", "<|return|>", "<|endofturn|>",
 )  # fmt: skip
-UNK_MARKERS = ("<unk>", "[UNK]", "⁇")
-PAD_MARKERS = ("<pad>", "[PAD]", "<|finetune_right_pad_id|>")
+UNK_MARKERS = ("<unk>", "[UNK]", "⁇", "<|unk|>")
+PAD_MARKERS = (
+    "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|pad|>", "<|padding|>", "<PAD>",
+)  # fmt: skip
 
 
 def find_roles(

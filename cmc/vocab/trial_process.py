@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_IDS = 4_000_000
+MOST_ADDED = 100_000  # tokens that the settings beside a tokenizer may add
 LONGEST_TOKEN = 20_000  # characters
 # Every prefix of every token is looked up when a map is built, so that its cost is this sum.
 MOST_PREFIXES = 400_000_000  # sum of squared token lengths
@@ -67,8 +68,10 @@ def _try_folder(folder: Path) -> dict[str, Any]:
             if not isinstance(found, dict) and file.name != "added_tokens.json":
                 raise Refused(f"{file.name} is no JSON object")
             settings[file.name] = found
+            _check_settings(file.name, found)
+    told = settings.get("tokenizer_config.json", {})
     if not (folder / "tokenizer.json").is_file():
-        return _try_conversion(folder)
+        return _try_conversion(folder, told)
     file = folder / "tokenizer.json"
     described = _read_json(file)
     if not isinstance(described, dict) or not isinstance(described.get("model"), dict):
@@ -77,34 +80,53 @@ def _try_folder(folder: Path) -> dict[str, Any]:
     from tokenizers import Tokenizer
 
     _probe(Tokenizer.from_file(str(file)))
-    told = settings.get("tokenizer_config.json", {})
     return {"turn_ends": _turn_ends(_chat_template(folder, told), told, added)}
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused(f"{file.name} is not UTF-8") from None
 
 
 def _read_json(file: Path) -> Any:
     try:
-        return json.loads(file.read_bytes().decode("utf-8"))
-    except UnicodeDecodeError:
-        raise Refused(f"{file.name} is not UTF-8") from None
+        return json.loads(_read_text(file))
     except RecursionError:
         raise Refused(f"{file.name} is nested too deeply") from None
     except ValueError as error:
         raise Refused(f"{file.name} is no JSON ({error})") from None
 
 
+def _check_settings(name: str, told: Any) -> None:
+    """Check the tokens that settings add or name: they are read where the app runs."""
+    if "token" not in name or not isinstance(told, dict):
+        return
+    added = told if name == "added_tokens.json" else told.get("added_tokens_decoder") or {}
+    if len(added) > MOST_ADDED:
+        raise Refused(f"{name} adds {len(added):,} tokens")
+    longest = max(map(len, _strings({**told, "chat_template": ""})), default=0)
+    if longest > LONGEST_TOKEN:
+        raise Refused(f"a token of {name} has {longest:,} characters")
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every string in what JSON can hold, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield key
+            yield from _strings(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(each)
+
+
 def _check_ids(described: dict[str, Any]) -> list[str]:
     """Check all ids and token strings; return the added tokens."""
-    token_of: dict[int, str] = {}
-    squares = 0
-    for token, token_id in _pairs(described["model"].get("vocab")):
-        if len(token) > LONGEST_TOKEN:
-            raise Refused(f"a token has {len(token):,} characters")
-        squares += len(token) ** 2
-        _note(token_of, token, token_id)
-    if not token_of:
-        raise Refused("the vocabulary is empty")
-    if squares > MOST_PREFIXES:
-        raise Refused("its tokens are too long in all")
+    token_of = _check_vocab(described["model"].get("vocab"))
     added = described.get("added_tokens") or []
     for each in added:
         if len(str(each.get("content"))) > LONGEST_TOKEN:
@@ -113,6 +135,22 @@ def _check_ids(described: dict[str, Any]) -> list[str]:
     if max(token_of) > 4 * len(token_of) + 100_000:
         raise Refused(f"an id is {max(token_of):,}, of {len(token_of):,} tokens")
     return [each["content"] for each in added]
+
+
+def _check_vocab(vocab: Any) -> dict[int, str]:
+    """Check the ids and strings of a model; return the string of every id."""
+    token_of: dict[int, str] = {}
+    squares = 0
+    for token, token_id in _pairs(vocab):
+        if len(token) > LONGEST_TOKEN:
+            raise Refused(f"a token has {len(token):,} characters")
+        squares += len(token) ** 2
+        _note(token_of, token, token_id)
+    if not token_of:
+        raise Refused("the vocabulary is empty")
+    if squares > MOST_PREFIXES:
+        raise Refused("its tokens are too long in all")
+    return token_of
 
 
 def _note(token_of: dict[int, str], token: Any, token_id: Any) -> None:
@@ -142,15 +180,26 @@ def _probe(tokenizer: Any) -> None:
         tokenizer.decode(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def _try_conversion(folder: Path) -> dict[str, Any]:
+def _try_conversion(folder: Path, told: dict[str, Any]) -> dict[str, Any]:
     """Try a folder of an older format the way the app will read it."""
+    # What can be seen without it is not left to a large library.
+    if (folder / "vocab.json").is_file():
+        _check_vocab(_read_json(folder / "vocab.json"))
+    for name in ("merges.txt", "vocab.txt"):
+        if not (folder / name).is_file():
+            continue
+        longest = max(map(len, _read_text(folder / name).split("\n")))
+        if longest > 2 * LONGEST_TOKEN:
+            raise Refused(f"a line of {name} has {longest:,} characters")
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    _check_ids(json.loads(tokenizer.backend_tokenizer.to_str()))
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    added = _check_ids(json.loads(tokenizer.backend_tokenizer.to_str()))
     for text in PROBES:
         tokenizer(text)
-    return {"turn_ends": []}
+    return {"turn_ends": _turn_ends(_chat_template(folder, told), told, added)}
 
 
 def _chat_template(folder: Path, told: dict[str, Any]) -> str:

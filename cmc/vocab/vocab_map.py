@@ -1,10 +1,13 @@
 """For every target token, what it means in the controller's vocabulary."""
 
+import hashlib
 import json
 import os
+import threading
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,9 +125,13 @@ class VocabMap:
         }  # fmt: skip
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file({"ids": self.ids, "kinds": self.kinds}, aside, {"cmc": json.dumps(about)})
-        aside.replace(path)
+        about["digest"] = self._digest(about)
+        aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            save_file({"ids": self.ids, "kinds": self.kinds}, aside, {"cmc": json.dumps(about)})
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "VocabMap":
@@ -137,13 +144,25 @@ class VocabMap:
             with safe_open(path, framework="numpy") as file:
                 about = json.loads(file.metadata()["cmc"])
                 ids, kinds = file.get_tensor("ids"), file.get_tensor("kinds")
+            digest = about.pop("digest", None)  # files written before there was one have none
+            told = dict(about)
             if about.pop("format") != FORMAT:
                 raise ValueError("another format")
-            return cls(ids=ids, kinds=kinds, **about)._checked()
+            found = cls(ids=ids, kinds=kinds, **about)._checked()
+            if digest not in (None, found._digest(told)):
+                raise ValueError("its content was changed")
+            return found
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{path} is no vocab map ({error})", hint="Build it again with `python -m cmc map`."
             ) from error
+
+    def _digest(self, about: dict[str, Any]) -> str:
+        """Return the SHA-256 of what a file says of the map and of its entries."""
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+        digest.update(self.ids.tobytes())
+        digest.update(self.kinds.tobytes())
+        return digest.hexdigest()
 
     def _checked(self) -> "VocabMap":
         """Return the map if its arrays are what they should be; a file may say anything."""

@@ -2,10 +2,9 @@
 
 from cmc.evaluation.alpaca.files import read_annotations, read_outputs, write_list
 from cmc.evaluation.alpaca.report import report_annotations
-from cmc.evaluation.alpaca.run import AlpacaProgress, evaluate_alpaca
+from cmc.evaluation.alpaca.run import evaluate_alpaca
 
 __all__ = [
-    "AlpacaProgress",
     "evaluate_alpaca",
     "read_annotations",
     "read_outputs",

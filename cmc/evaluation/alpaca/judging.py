@@ -3,22 +3,19 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cmc.errors import DataError, JudgeError
-from cmc.evaluation.alpaca.files import write_list
-from cmc.evaluation.alpaca.journal import append_line, read_lines
 from cmc.evaluation.judges import Judge, Pair, Verdict
-from cmc.evaluation.preferences import DRAW
+from cmc.evaluation.preferences import DRAW, LOSS
 from cmc.evaluation.scores import mean_interval
 
 
 @dataclass
 class Judged:
-    """Annotations so far, and why the judge stopped before the end if it did."""
+    """Annotations of all pairs, and why the judge stopped before the end if it did."""
 
     annotations: list[dict[str, Any]] = field(default_factory=list)
     stopped: str = ""
@@ -52,29 +49,31 @@ def paired(
     return rows
 
 
-def judge_all(path: Path, rows: Sequence[Mapping[str, Any]], judge: Judge) -> Iterator[Judged]:
-    """Compare all pairs that have no verdict yet, and yield what there is after each.
+def judge_all(
+    rows: Sequence[Mapping[str, Any]],
+    judge: Judge,
+    found: Mapping[str, Mapping[str, Any]],
+    judged: Judged,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Compare all pairs that have no verdict yet; yield number and annotation to be kept.
+
+    A verdict that is missing is kept only where asking again would not bring it.
 
     Args:
-        path: of the `annotations.json` to write; verdicts its `.jsonl` holds are kept.
         rows: from `paired`.
         judge: who compares.
+        found: what is kept; verdicts of this judge on these very texts are used.
+        judged: gets the annotations of all rows.
     """
-    kept = path.with_suffix(".jsonl")
-    known = {
-        _key(each): each
-        for each in read_lines(kept)
-        if each.get("annotator") == judge.name and each.get("preference") is not None
-    }
-    judged = Judged()
-    for row in rows:
+    kept = (each["annotation"] for each in found.values() if "annotation" in each)
+    known = {_key(each): each for each in kept if each["annotator"] == judge.name}
+    for number, row in enumerate(rows, start=1):
         annotation = known.get(_key(row))
         if annotation is None:
             annotation = {**row, "annotator": judge.name, **_compared(judge, row, judged)}
-            append_line(kept, annotation)
+            if annotation["preference"] is not None or judge.is_final:
+                yield number, annotation
         judged.annotations.append(annotation)
-        yield judged
-    write_list(path, judged.annotations)
 
 
 def _compared(judge: Judge, row: Mapping[str, Any], judged: Judged) -> dict[str, Any]:
@@ -99,6 +98,18 @@ def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in ("instruction", "output_1", "output_2"))
 
 
+def as_answer(annotation: Mapping[str, Any], expected: str) -> dict[str, Any]:
+    """Return an annotation as an example to look at; scores from 0 to 1, None where missing."""
+    preference = annotation["preference"]
+    share = None if preference is None else preference - LOSS
+    return {
+        "question": annotation["instruction"], "expected": expected,
+        "text": annotation["output_2"], "base": annotation["output_1"],
+        "score": share, "base_score": None if share is None else 1 - share,
+        "reason": annotation["raw_completion"],
+    }  # fmt: skip
+
+
 def judging_report(judged: Judged, judge: Judge) -> dict[str, Any]:
     """Return who judged, how far the order shown mattered, and what has no verdict and why."""
     leaning = np.array(
@@ -108,6 +119,8 @@ def judging_report(judged: Judged, judge: Judge) -> dict[str, Any]:
     missing = Counter(
         each["raw_completion"] for each in judged.annotations if each["preference"] is None
     )
+    count = missing.total()
+    incomplete = f"{count} of {len(judged.annotations)} verdicts are missing"
     return {
         "judge": judge.name,
         # 0.5: the judge minds no order; above, it leans to the answer shown first.
@@ -117,4 +130,5 @@ def judging_report(judged: Judged, judge: Judge) -> dict[str, Any]:
         },
         "stopped": judged.stopped or None,
         "missing": [{"reason": reason, "n": n} for reason, n in missing.most_common(20)],
+        "incomplete": incomplete if count and not judge.is_final else None,
     }  # fmt: skip

@@ -41,6 +41,8 @@ class EndpointJudge:
         settings: address, model, patience.
     """
 
+    is_final = False
+
     def __init__(self, settings: JudgeSettings) -> None:
         self._settings = settings
         self.name = f"endpoint:{settings.judge_model}"
@@ -73,7 +75,7 @@ class EndpointJudge:
             return Verdict(None, f"no ranking: {self._without_key(reply.text[:200])}")
         raise JudgeError(
             f"{self._settings.endpoint} {reply.trouble}",
-            hint="Verdicts so far are kept: the same command goes on with the rest.",
+            hint="What was measured is kept: resume goes on with the rest.",
         )
 
     def _pause(self, attempt: int, wanted: float | None) -> float:

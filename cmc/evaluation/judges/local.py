@@ -24,6 +24,8 @@ class LocalJudge:
         name: of the model: lab name, folder or Hub id.
     """
 
+    is_final = True
+
     def __init__(self, name: str) -> None:
         self._model = ControlledModel(load_language_model(name), [])
         self.name = f"local:{name}"

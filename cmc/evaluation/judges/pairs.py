@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cmc.data import Record
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -34,9 +36,15 @@ class Verdict:
 
 
 class Judge(Protocol):
-    """Compares pairs, one at a time."""
+    """Compares pairs, one at a time.
+
+    Attributes:
+        name: what annotations call it.
+        is_final: whether a verdict that is missing once stays so, however often it is asked for.
+    """
 
     name: str
+    is_final: bool
 
     def compare(self, pair: Pair) -> Verdict:
         """Return the verdict.
@@ -44,6 +52,11 @@ class Judge(Protocol):
         Raises:
             JudgeError: it cannot be asked any longer, for this pair or another.
         """
+
+
+def instruction_text(record: Record) -> str:
+    """Return instruction and input as the one text by which answers are matched."""
+    return "\n\n".join(filter(None, (record.instruction, record.input)))
 
 
 def shows_reference_last(pair: Pair, seed: int) -> bool:

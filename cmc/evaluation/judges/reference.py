@@ -1,7 +1,9 @@
 """An offline judge for data with right answers: what is nearer to them is better."""
 
-from cmc.data import read_records
-from cmc.evaluation.judges.pairs import Pair, Verdict
+from collections.abc import Sequence
+
+from cmc.data import Record
+from cmc.evaluation.judges.pairs import Pair, Verdict, instruction_text
 from cmc.evaluation.preferences import DRAW, LOSS, WIN
 from cmc.evaluation.scores import exact_match
 from cmc.evaluation.texts import token_f1
@@ -11,15 +13,15 @@ class ReferenceJudge:
     """Prefers the answer that is exactly right, else the one with the higher token F1.
 
     Args:
-        gold: records with the right answers, by their instructions.
+        records: with the right answers, by their instructions.
+        source: where they come from; the judge is called after it.
     """
 
-    def __init__(self, gold: str) -> None:
-        self.name = f"reference:{gold}"
-        self._gold = {
-            "\n\n".join(filter(None, (each.instruction, each.input))): each.output
-            for each in read_records(gold)
-        }
+    is_final = True
+
+    def __init__(self, records: Sequence[Record], source: str) -> None:
+        self.name = f"reference:{source}"
+        self._gold = {instruction_text(each): each.output for each in records}
 
     def compare(self, pair: Pair) -> Verdict:
         """Return the verdict; equally near answers draw."""

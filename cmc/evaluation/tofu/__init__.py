@@ -2,7 +2,7 @@
 
 from cmc.evaluation.tofu.logs import TofuLog, read_log
 from cmc.evaluation.tofu.report import report_log
-from cmc.evaluation.tofu.run import TofuProgress, evaluate_tofu
+from cmc.evaluation.tofu.run import evaluate_tofu
 from cmc.evaluation.tofu.writing import write_log
 
-__all__ = ["TofuLog", "TofuProgress", "evaluate_tofu", "read_log", "report_log", "write_log"]
+__all__ = ["TofuLog", "evaluate_tofu", "read_log", "report_log", "write_log"]

@@ -1,6 +1,6 @@
 """Ask a controlled model TOFU's questions and score all their answers, in batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from cmc.evaluation.tofu.formulas import answer_probability
 from cmc.evaluation.tofu.logs import Item
 from cmc.evaluation.tofu.questions import Question
 from cmc.generation import ControlledModel
+
+Place = tuple[int, int]  # question, and which of its answers
 
 
 @dataclass(frozen=True)
@@ -31,48 +33,56 @@ class Asking:
     batch_size: int
 
 
-def answer_losses(
+def scoring_batches(
     model: ControlledModel, questions: Sequence[Question], asking: Asking
-) -> Iterator[tuple[int, list[list[float]]]]:
-    """Score every answer of every question.
-
-    Yields:
-        How many answers are scored so far, and, once all are, per question the losses of its
-        `answers`: mean negative log-likelihood per token of the target, end token included, in
-        nats. Until then the list is empty.
-    """
+) -> list[list[Place]]:
+    """Return all answers of all questions in batches, those of similar length together."""
     vocabulary, prefix = model.target.vocabulary, response_prefix(asking.prompt_format)
-    rows = [
-        (number, place, f"{prefix}{answer}")
+    places = [
+        (number, place)
         for number, question in enumerate(questions)
-        for place, answer in enumerate(question.answers)
+        for place in range(len(question.answers))
     ]
-    # Rows of one batch wait for the longest: those of similar length go together.
-    rows.sort(key=lambda row: len(vocabulary.encode_continuation(row[2].encode())))
-    losses = [[0.0] * len(question.answers) for question in questions]
-    prompts = [format_prompt(asking.prompt_format, each.question) for each in questions]
-    for start in range(0, len(rows), asking.batch_size):
-        part = rows[start : start + asking.batch_size]
-        scores = model.score(
-            [prompts[number] for number, _, _ in part],
-            [answer for _, _, answer in part],
-            asking.strengths,
-        )
-        for (number, place, _), score in zip(part, scores, strict=True):
-            losses[number][place] = -float(np.mean(score.logprobs))
-        done = start + len(part)
-        yield done, losses if done == len(rows) else []
+
+    def length(place: Place) -> int:
+        text = f"{prefix}{questions[place[0]].answers[place[1]]}"
+        return len(vocabulary.encode_continuation(text.encode()))
+
+    # Rows of one batch wait for the longest.
+    places.sort(key=length)
+    size = asking.batch_size
+    return [places[start : start + size] for start in range(0, len(places), size)]
 
 
-def generations(
+def batch_losses(
+    model: ControlledModel, questions: Sequence[Question], batch: Sequence[Place], asking: Asking
+) -> list[float]:
+    """Return mean negative log-likelihoods per token of the target, end token included, in nats.
+
+    Args:
+        model: target and controllers.
+        questions: of a split.
+        batch: which answers to score.
+        asking: how the model is asked.
+    """
+    prefix = response_prefix(asking.prompt_format)
+    scores = model.score(
+        [format_prompt(asking.prompt_format, questions[number].question) for number, _ in batch],
+        [f"{prefix}{questions[number].answers[place]}" for number, place in batch],
+        asking.strengths,
+    )
+    return [-float(np.mean(score.logprobs)) for score in scores]
+
+
+def batch_generations(
     model: ControlledModel, questions: Sequence[Question], asking: Asking
-) -> Iterator[list[str]]:
-    """Yield the greedy answers, a batch at a time, in the order of the questions."""
+) -> list[str]:
+    """Return the greedy answers to questions that are asked as one batch."""
     prompts = [format_prompt(asking.prompt_format, each.question) for each in questions]
-    for said in greedy_answers(
-        model, prompts, asking.strengths, asking.max_new_tokens, asking.batch_size
-    ):
-        yield [each.text.strip() for each in said]
+    said = greedy_answers(
+        model, prompts, asking.strengths, asking.max_new_tokens, max(1, len(prompts))
+    )
+    return [each.text.strip() for batch in said for each in batch]
 
 
 def item(question: Question, losses: Sequence[float], generation: str) -> Item:
