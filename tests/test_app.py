@@ -18,7 +18,7 @@ from cmc.ui.tabs.evaluate import (
     written_files,
 )
 from cmc.ui.tabs.generate.choices import GenerateChoices
-from cmc.ui.tabs.train import TrainChoices
+from cmc.ui.tabs.train.choices import TrainChoices
 from cmc.workspace import SideBySide, Workspace
 
 PUBLIC = {"/generate", "/compare", "/train", "/map", "/evaluate"}

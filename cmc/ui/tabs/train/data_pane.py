@@ -103,7 +103,14 @@ def wire_data_pane(
 
     shown = [pane.summary, pane.warnings, pane.lengths, pane.rows]
     for opener in (pane.look.click, *openers):
-        opener(form.bind(look), form.inputs, shown, show_progress="minimal", **PRIVATE)
+        opener(
+            form.bind(look),
+            form.inputs,
+            shown,
+            show_progress="minimal",
+            show_progress_on=pane.summary,  # an error would mark every output
+            **PRIVATE,
+        )
     template = form.components["template"]
     pane.prompt_format.input(
         guarded(written_out), [pane.prompt_format, template], pane.prompt, **PRIVATE
