@@ -17,10 +17,10 @@ from cmc.models import (
     best_device,
     find_folder,
     load_causal_lm,
-    load_tokenizer,
     on_device,
-    stored_eos_ids,
+    read_vocabulary,
 )
+from cmc.settings import Shape
 from cmc.vocab import Vocabulary
 
 FORMAT_VERSION = 1
@@ -86,13 +86,12 @@ class Controller:
             str(name), lab_kind="controllers", allow_patterns=["*/" + each for each in MODEL_FILES]
             + MODEL_FILES,
         )  # fmt: skip
-        tokenizer = load_tokenizer(folder, str(name))
         if not (folder / MANIFEST).is_file():
-            vocabulary = Vocabulary(tokenizer, eos_ids=stored_eos_ids(folder, str(name)))
+            vocabulary = read_vocabulary(folder, str(name))
             delta = load_causal_lm(folder, str(name), torch.float32)
             return cls(str(name), delta, None, vocabulary)._checked()
         settings = read_settings(folder)
-        vocabulary = Vocabulary(tokenizer, eos_ids=settings["eos_ids"])
+        vocabulary = read_vocabulary(folder, str(name))
         delta, prior = (
             load_causal_lm(folder / part, f"{name}/{part}", torch.float32)
             if part == "delta" or (folder / part).is_dir()
@@ -184,16 +183,23 @@ def random_controller(
     vocabulary: Vocabulary, *, hidden_size: int, layers: int, seed: int, context: int = 1024
 ) -> Controller:
     """Return a small untrained Llama in this vocabulary; its prior is uniform."""
-    torch.manual_seed(seed)
     heads = max(1, hidden_size // 32)
+    hidden = heads * (hidden_size // heads // 2 * 2)
+    shape = Shape(hidden, layers, heads, heads, hidden_size * 8 // 3, context)
+    return Controller("random", random_network(vocabulary, shape, seed), None, vocabulary)
+
+
+def random_network(vocabulary: Vocabulary, shape: Shape, seed: int) -> PreTrainedModel:
+    """Return an untrained Llama of these sizes in this vocabulary, drawn from its seed."""
+    torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=vocabulary.size, hidden_size=heads * (hidden_size // heads // 2 * 2),
-        intermediate_size=hidden_size * 8 // 3, num_hidden_layers=layers,
-        num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=context,
-        tie_word_embeddings=True, bos_token_id=vocabulary.bos_id, eos_token_id=vocabulary.eos_id,
+        vocab_size=vocabulary.size, hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size, num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads, num_key_value_heads=shape.key_value_heads,
+        max_position_embeddings=shape.context, tie_word_embeddings=True,
+        bos_token_id=vocabulary.bos_id, eos_token_id=vocabulary.eos_id,
     )  # fmt: skip
-    delta = LlamaForCausalLM(config).eval().to(best_device())
-    return Controller("random", delta, None, vocabulary)
+    return LlamaForCausalLM(config).eval().to(best_device())
 
 
 def remove_controller(folder: Path) -> None:

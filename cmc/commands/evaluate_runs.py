@@ -109,10 +109,12 @@ def show_report(report: dict[str, Any]) -> None:
     """Print a report of any kind."""
     from cmc.commands.evaluate import show_transfer
     from cmc.commands.evaluate_alpaca import show_alpaca
+    from cmc.commands.evaluate_forgetting import show_forgetting
     from cmc.commands.evaluate_tofu import show_tofu
 
     known = {"sweep": show_sweep, "check": show_check, "suite": show_suite}
     known |= {"transfer": show_transfer, "tofu": show_tofu, "alpaca": show_alpaca}
+    known["forgetting"] = show_forgetting
     if report.get("kind") in known:
         known[report["kind"]](report)
     else:
@@ -138,10 +140,15 @@ def show_check(report: dict[str, Any]) -> None:
     """Print the parts of a check, and its verdict."""
     here, health = report["target_scores"], report["map"]
     print(f"map               {health['transfer']}, grade {health['grade']}")
-    print(f"shift similarity  {report['shift_similarity']:.3f}")
-    print(f"likelihood gain   {here['gain']:+.3f} nats per byte, n={here['n']}")
-    print(f"expected answers  {here['expected']:.3f}, alone {here['expected_alone']:.3f}, "
-          f"template {report['template_scores']['expected']:.3f}")  # fmt: skip
+    similarity, gain = report["shift_interval"], here["gain_interval"]
+    print(f"shift similarity  {report['shift_similarity']:.3f} "
+          f"[{similarity['low']:.3f}, {similarity['high']:.3f}], n={similarity['n']}")  # fmt: skip
+    print(f"likelihood gain   {here['gain']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}] "
+          f"nats per byte, n={here['n']}")  # fmt: skip
+    for name, scores in (("target", here), ("template", report["template_scores"])):
+        ends = scores["expected_interval"]
+        print(f"expected answers  {scores['expected']:.3f} [{ends['low']:.3f}, {ends['high']:.3f}] "
+              f"on the {name}, alone {scores['expected_alone']:.3f}, n={scores['n']}")  # fmt: skip
     print(report["verdict"])
 
 

@@ -58,8 +58,8 @@ class CheckRequest:
     data: str = "lab:held_out"
     transfer: str = "auto"
     strength: float = 1.0
-    limit: int = 24  # texts scored
-    generations: int = 3
+    limit: int = 12  # texts scored
+    generations: int = 2
     cover: CoverSettings = field(default_factory=CoverSettings)
 
     def __post_init__(self) -> None:

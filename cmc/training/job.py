@@ -132,7 +132,7 @@ def _trained(
     count = accelerator().num_processes
     together = f" {count} processes train together." if count > 1 else ""
     journal.tell(f"Loading the template.{together}")
-    template, frozen = beside.template(settings, journal)
+    template, frozen = beside.templates(settings, journal)
     controller = first_controller(settings, template)
     _check_room(folder, controller)
     journal.tell("Reading the records.")
