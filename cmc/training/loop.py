@@ -116,10 +116,12 @@ def _steps(
         record = _do_step(state, together, measure, notes)
         if record is None:
             continue
+        yield record
+        # Only now, as the record is written: one without a checkpoint comes again, a checkpoint
+        # without its record would leave a hole in the curve.
         is_last = record.step == settings.max_steps or state.progress.is_over
         if checkpoints and (is_last or record.step % settings.save_every == 0):
             save_state(state, checkpoints)
-        yield record
 
 
 def _do_step(
