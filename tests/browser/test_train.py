@@ -104,7 +104,7 @@ def test_the_data_are_seen_before_training_and_the_prompt_is_edited(page):
     summary, rows = page.locator("#data-summary"), page.locator("#data-rows")
     expect(summary).to_contain_text("lab:instruct: 3,120 records", timeout=START_MS)
     expect(page.locator("#data-warnings")).to_contain_text("repeated to the letter")
-    expect(page.locator("#data-lengths .bars path").first).to_be_visible()
+    expect(page.locator("#data-lengths .bars path").first).to_be_attached()
     page.fill("#train-prompt textarea", "Ask: {instruction}\nSay: {output}")
     page.click("#data-look")
     expect(rows).to_contain_text("Ask: What is the home of Fabio Jansen?")
