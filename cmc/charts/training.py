@@ -28,7 +28,7 @@ def loss_curve(records: pd.DataFrame) -> go.Figure:
 
     Args:
         records: columns `step`, `loss` and, where they were measured,
-            `held_out_controlled` and `held_out_template`; may be empty.
+            `held_out_controlled`, `held_out_template` and `held_out_target`; may be empty.
     """
     figure = calm(go.Figure(), height=300)
     if records.empty:
@@ -47,6 +47,7 @@ def loss_curve(records: pd.DataFrame) -> go.Figure:
     )
     for column, name, colour, dash in (
         ("held_out_controlled", "held out, controlled", ORANGE, "solid"),
+        ("held_out_target", "held out, target that is watched", GREEN, "solid"),
         ("held_out_template", "held out, base", GREY, "dash"),
     ):
         steps, values = thinned(records, column)

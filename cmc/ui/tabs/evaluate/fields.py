@@ -90,7 +90,7 @@ def kinds_to_choose() -> list[tuple[str, str]]:
 
 def _place(kind: str) -> int:
     order = list(KINDS)
-    known = ("sweep", "check", "transfer", "suite", "tofu", "alpaca")
+    known = ("sweep", "check", "transfer", "suite", "tofu", "alpaca", "forgetting")
     return known.index(kind) if kind in known else len(known) + order.index(kind)
 
 
