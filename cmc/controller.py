@@ -1,4 +1,4 @@
-"""The packaged tiny model: load, save, publish."""
+"""The packaged tiny model: load and save."""
 
 import json
 import shutil
@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from cmc.card import model_card
 from cmc.errors import ModelError
 from cmc.models import (
     MODEL_FILES,
@@ -132,41 +131,9 @@ class Controller:
         manifest = json.dumps(self.settings, indent=2, ensure_ascii=False)
         (folder / MANIFEST).write_text(manifest + "\n", "utf-8")
 
-    def push_to_hub(self, repo_id: str, *, token: str | None = None, private: bool = True) -> str:
-        """Upload to a model repository, made private if it is new; return its address.
-
-        Raises:
-            ModelError: the Hub refused.
-        """
-        import tempfile
-
-        api = HfApi(token=token)
-        try:
-            api.create_repo(repo_id, private=private, exist_ok=True)
-            with tempfile.TemporaryDirectory() as folder:
-                self.save_pretrained(folder)
-                api.upload_folder(repo_id=repo_id, folder_path=folder)
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            raise ModelError(
-                f"{repo_id} could not be written ({type(error).__name__})",
-                hint="Check the name and that your token may write to it.",
-            ) from error
-        return f"https://huggingface.co/{repo_id}"
-
     def card(self) -> str:
         """Return the model card: what it was trained on, beside what, and how it measured."""
-        about = self.settings
-        lines = [
-            "---", "library_name: cmc", "tags: [cross-model-control]", "---", "",
-            f"# {Path(self.name).name}", "",
-            "A controller for Cross-model Control: a tiny model whose logits steer larger ones.",
-            "", f"- objective: {about['objective']}", f"- template: {about['template']}",
-            f"- prompt format: `{json.dumps(about['prompt_format'])}`",
-            f"- parameters: {self.parameters:,}",
-            f"- recommended strength: {about['recommended_strength']}",
-            f"- metrics: `{json.dumps(about['metrics'])}`", "",
-        ]  # fmt: skip
-        return "\n".join(lines)
+        return model_card(self.name, self.settings, self.parameters)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
