@@ -12,9 +12,10 @@ from cmc.errors import DataError, SettingError, TrainingError
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import OBJECTIVES, TrainSettings
 from cmc.training import objectives, train_controller
+from cmc.training.frozen import frozen_beside
 from cmc.training.losses import LOSSES, StepBatches
 from cmc.training.material import Material
-from cmc.training.step import TrainingState, frozen_beside
+from cmc.training.step import TrainingState
 from cmc.training.template import FrozenTemplate
 from tests.conftest import shared
 from tests.test_training import BOS, EOS, PAD, SIZE, byte_vocabulary, controller_of, llama
@@ -108,8 +109,8 @@ def test_every_objective_follows_its_formula(name):
     controller = controller_of()
     controller.prior = llama(5)
     material = Material(DATA, RETAIN, [], PAD, (), {})
-    frozen = FrozenTemplate(frozen_beside(controller, template, name))
-    state = TrainingState.begin(controller, frozen, settings_of(name), material)
+    beside = frozen_beside(controller, template) if name == "reverse" else template
+    state = TrainingState.begin(controller, [FrozenTemplate(beside)], settings_of(name), material)
     batches = StepBatches(
         token_batch(DATA, PAD), token_batch(RETAIN, PAD), token_batch(REFUSED, PAD)
     )

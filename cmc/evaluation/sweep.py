@@ -64,6 +64,11 @@ def evaluate_sweep(
     yield Progress(len(cells), len(cells), "done", report=report)
 
 
+def rows_so_far(found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a sweep that is not finished, from the cells that are measured."""
+    return [_row(key, found) for key in found]
+
+
 class _Sweep:
     """Loads what the next cell needs, and measures it."""
 

@@ -1,8 +1,8 @@
 """Load templates, targets and tokenizers; choose device and dtype."""
 
 from cmc.models.language import LanguageModel, load_language_model, load_vocabulary
-from cmc.models.places import MODEL_FILES, find_folder, stored_eos_ids
-from cmc.models.tokenizer import load_tokenizer
+from cmc.models.places import MODEL_FILES, find_folder
+from cmc.models.tokenizer import load_tokenizer, read_vocabulary
 from cmc.models.weights import (
     best_device,
     cache_keyword,
@@ -23,5 +23,5 @@ __all__ = [
     "load_tokenizer",
     "load_vocabulary",
     "on_device",
-    "stored_eos_ids",
+    "read_vocabulary",
 ]

@@ -1,18 +1,16 @@
 """A frozen causal language model with its vocabulary."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 
 from cmc.errors import ModelError
-from cmc.models.places import MODEL_FILES, TOKENIZER_FILES, find_folder, stored_eos_ids
-from cmc.models.tokenizer import load_tokenizer
+from cmc.models.places import MODEL_FILES, TOKENIZER_FILES, find_folder
+from cmc.models.tokenizer import read_vocabulary
 from cmc.models.weights import best_device, load_causal_lm, on_device
 from cmc.settings import Loading
 from cmc.vocab import Vocabulary
-from cmc.vocab.trial import try_tokenizer
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,7 @@ def load_language_model(
     folder, revision = find_folder(name, lab_kind="models", allow_patterns=MODEL_FILES)
     device = device or best_device()
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+<<<<<<< HEAD
     loading = loading or Loading()
     model = load_causal_lm(folder, name, dtype, loading)
     if loading == Loading():
@@ -70,6 +69,10 @@ def load_language_model(
     eos = model.generation_config.eos_token_id
     eos_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
     vocabulary = _vocabulary(folder, name, eos_ids)
+=======
+    model = on_device(load_causal_lm(folder, name, dtype), name, device)
+    vocabulary = read_vocabulary(folder, name)
+>>>>>>> main
     loaded = LanguageModel(name, model, vocabulary, revision)
     if vocabulary.size > loaded.rows:
         raise ModelError(
@@ -88,10 +91,4 @@ def load_vocabulary(name: str) -> Vocabulary:
         TokenizerError: the tokenizer cannot be read.
     """
     folder, _ = find_folder(name, lab_kind="controllers", allow_patterns=TOKENIZER_FILES)
-    return _vocabulary(folder, name, stored_eos_ids(folder, name))
-
-
-def _vocabulary(folder: Path, name: str, eos_ids: list[int]) -> Vocabulary:
-    tokenizer = load_tokenizer(folder, name)
-    turn_ends = tokenizer.convert_tokens_to_ids(try_tokenizer(folder, name))
-    return Vocabulary(tokenizer, eos_ids=[*eos_ids, *turn_ends])
+    return read_vocabulary(folder, name)

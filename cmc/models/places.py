@@ -1,9 +1,7 @@
 """Find the folder that a model's name stands for, in the lab, on disk or on the Hub."""
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
@@ -19,8 +17,11 @@ from huggingface_hub.utils import validate_repo_id
 from cmc.errors import ModelError
 from cmc.settings import lab_folder
 
-MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt"]
-TOKENIZER_FILES = ["tokenizer*", "*.model", "vocab*", "merges.txt", "*config.json"]
+MODEL_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]
+TOKENIZER_FILES = [
+    "tokenizer*", "*.model", "vocab*", "merges.txt", "*config.json", "controller.json",
+    "special_tokens_map.json", "added_tokens.json", "*.jinja",
+]  # fmt: skip
 LAB_NAME = re.compile(r"lab:([a-z0-9_]+)")
 
 
@@ -87,29 +88,3 @@ def _download(name: str, allow_patterns: list[str]) -> tuple[Path, str | None]:
             hint="Check the path or the connection, or choose a model of the starter lab.",
         ) from error
     return Path(path), Path(path).name
-
-
-def stored_eos_ids(folder: Path, name: str) -> list[int]:
-    """Read the end-of-text ids that generation settings or configuration name.
-
-    Raises:
-        ModelError: one of the two files is damaged.
-    """
-    for file in ("generation_config.json", "config.json"):
-        if (folder / file).is_file():
-            eos = _read_settings(folder / file, name).get("eos_token_id")
-            if eos is not None:
-                return eos if isinstance(eos, list) else [eos]
-    return []
-
-
-def _read_settings(path: Path, name: str) -> dict[str, Any]:
-    try:
-        stored = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        stored = None
-    if not isinstance(stored, dict):
-        raise ModelError(
-            f"{path.name} of {name} is damaged", hint="Copy or download the whole model again."
-        )
-    return stored

@@ -4,10 +4,31 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from cmc.errors import TokenizerError
+from cmc.errors import CmcError, TokenizerError
+from cmc.vocab import Vocabulary
+from cmc.vocab.ends import stored_eos_ids
 from cmc.vocab.trial import try_tokenizer
 
 PROBE = "The naïve cat sat,\n  1 + 2 = 3: καλημέρα 日本 👍"
+
+
+def read_vocabulary(folder: Path, name: str) -> Vocabulary:
+    """Read the vocabulary of a folder, with all that its settings and chat template let end a turn.
+
+    Raises:
+        TokenizerError: the tokenizer cannot be read.
+        ModelError: settings beside it are damaged.
+    """
+    ends = stored_eos_ids(folder, name)
+    tokenizer = load_tokenizer(folder, name)
+    ends += tokenizer.convert_tokens_to_ids(try_tokenizer(folder, name))
+    try:
+        return Vocabulary(tokenizer, eos_ids=ends)
+    except CmcError:
+        raise
+    # Settings that make no sense show where roles are asked for, in whatever way.
+    except Exception as error:
+        raise _unreadable(name, error) from error
 
 
 def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
@@ -33,12 +54,16 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        raise TokenizerError(
-            f"the tokenizer of {name} cannot be read ({type(error).__name__})",
-            hint="Choose a folder with a valid tokenizer.json.",
-        ) from error
+        raise _unreadable(name, error) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise TokenizerError(
             f"{name} has only a slow tokenizer", hint="Choose a model with a tokenizer.json."
         )
     return tokenizer
+
+
+def _unreadable(name: str, error: BaseException) -> TokenizerError:
+    return TokenizerError(
+        f"the tokenizer of {name} cannot be read ({type(error).__name__})",
+        hint="Choose a folder with a valid tokenizer.json.",
+    )

@@ -28,7 +28,9 @@ from cmc.settings.limits import (
     TRANSFERS,
 )
 from cmc.settings.places import home, lab_folder, lab_targets
+from cmc.settings.priors import RANDOM, SHAPES, PriorSettings, Shape, shape_called
 from cmc.settings.prompts import CHAT, checked_prompt_format
+from cmc.settings.publishing import PublishRequest
 from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
 from cmc.settings.variants import varied_settings
@@ -46,6 +48,8 @@ __all__ = [
     "ON_DATA_ALONE",
     "PRECISIONS",
     "PROMPT_FORMATS",
+    "RANDOM",
+    "SHAPES",
     "SLIDER_RANGE",
     "STARTER_CONTROLLER",
     "STARTER_TARGET",
@@ -61,8 +65,11 @@ __all__ = [
     "LabTableRequest",
     "Loading",
     "MapRequest",
+    "PriorSettings",
+    "PublishRequest",
     "Rails",
     "Sampling",
+    "Shape",
     "SuiteRequest",
     "SweepRequest",
     "TofuRequest",
@@ -76,5 +83,6 @@ __all__ = [
     "home",
     "lab_folder",
     "lab_targets",
+    "shape_called",
     "varied_settings",
 ]

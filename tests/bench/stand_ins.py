@@ -23,14 +23,14 @@ INITIAL = 0.05
 @cache
 def vocabulary(name: str) -> Vocabulary:
     """Return a published vocabulary of the third-party data."""
-    file = _shared("tokenizers", name, "tokenizer.json")
+    file = shared("tokenizers", name, "tokenizer.json")
     return Vocabulary(PreTrainedTokenizerFast(tokenizer_file=str(file)), eos_ids=[2])
 
 
 @cache
 def answers() -> list[str]:
     """Return English answers of AlpacaEval's reference model."""
-    outputs = _shared("alpaca_eval", "text_davinci_003_outputs.json").read_text("utf-8")
+    outputs = shared("alpaca_eval", "text_davinci_003_outputs.json").read_text("utf-8")
     return [each["output"] for each in json.loads(outputs)]
 
 
@@ -85,7 +85,8 @@ def weights(model: torch.nn.Module) -> int:
     return sum(each.numel() * each.element_size() for each in model.parameters())
 
 
-def _shared(*parts: str) -> Path:
+def shared(*parts: str) -> Path:
+    """Return a file of the third-party data."""
     default = Path(__file__).resolve().parents[3] / "shared"
     path = Path(os.environ.get("CMC_SHARED", default)).joinpath("data", *parts)
     if not path.exists():
