@@ -61,18 +61,11 @@ def load_language_model(
     folder, revision = find_folder(name, lab_kind="models", allow_patterns=MODEL_FILES)
     device = device or best_device()
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-<<<<<<< HEAD
     loading = loading or Loading()
     model = load_causal_lm(folder, name, dtype, loading)
     if loading == Loading():
         model = on_device(model, name, device)
-    eos = model.generation_config.eos_token_id
-    eos_ids = [] if eos is None else eos if isinstance(eos, list) else [eos]
-    vocabulary = _vocabulary(folder, name, eos_ids)
-=======
-    model = on_device(load_causal_lm(folder, name, dtype), name, device)
     vocabulary = read_vocabulary(folder, name)
->>>>>>> main
     loaded = LanguageModel(name, model, vocabulary, revision)
     if vocabulary.size > loaded.rows:
         raise ModelError(
