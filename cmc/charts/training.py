@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from cmc.charts.style import BLUE, GREY, MAX_POINTS, ORANGE, calm, with_message
+from cmc.charts.style import BLUE, GREEN, GREY, MAX_POINTS, ORANGE, calm, with_message
 
 
 def loss_curve(records: pd.DataFrame) -> go.Figure:
@@ -11,7 +11,7 @@ def loss_curve(records: pd.DataFrame) -> go.Figure:
 
     Args:
         records: columns `step`, `loss` and, where they were measured,
-            `held_out_controlled` and `held_out_template`; may be empty.
+            `held_out_controlled`, `held_out_template` and `held_out_target`; may be empty.
     """
     figure = calm(go.Figure(), height=300)
     if records.empty:
@@ -31,6 +31,7 @@ def loss_curve(records: pd.DataFrame) -> go.Figure:
     )
     for column, name, colour, dash in (
         ("held_out_controlled", "held out, controlled", ORANGE, "solid"),
+        ("held_out_target", "held out, target that is watched", GREEN, "solid"),
         ("held_out_template", "held out, base", GREY, "dash"),
     ):
         steps, values = thinned(records, column)
