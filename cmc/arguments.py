@@ -56,6 +56,22 @@ def filled_request(kind: type, parsed: argparse.Namespace, **more: Any) -> Any:
     return kind(**values, **more)
 
 
+def as_options(request: Any) -> list[str]:
+    """Return the options that fill a request as it is; what has its default is left out."""
+    options = []
+    for each in fields(request):
+        value, option = getattr(request, each.name), "--" + each.name.replace("_", "-")
+        if value == each.default:
+            continue
+        if isinstance(value, bool):
+            options.append(option if value else option.replace("--", "--no-", 1))
+        elif isinstance(value, tuple):
+            options += [option, *map(str, value)]
+        else:
+            options.append(f"{option}={value}")
+    return options
+
+
 def named_strengths(controllers: Sequence[str] | None, strengths: Sequence[str] | None) -> dict:
     """Read `NAME` and `NAME:STRENGTH`, and the strengths given apart in the same order.
 

@@ -27,6 +27,7 @@ from cmc.training.folder import (
 from cmc.training.journal import Journal, StopSignals
 from cmc.training.loop import TrainRecord, train_controller
 from cmc.training.preview import with_prompt_text
+from cmc.training.probes import Probes
 from cmc.training.together import accelerator
 
 
@@ -161,10 +162,13 @@ def _trained(
         folder=folder if journal.is_writing else None,
         frozen=frozen,
     )
+    probes = Probes(controller, template, settings, folder)
     is_done = False
     try:
         for record in training:
             journal.add(record)
+            if journal.is_writing:
+                probes.after(record.step)
             yield record
             if beside.stop.is_asked():
                 break
