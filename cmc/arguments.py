@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from cmc.errors import CmcError, SettingError
 from cmc.settings import (
+    DEVICE_MAPS,
     JUDGES,
     KEY_VARIABLES,
     METRICS,
@@ -20,7 +21,12 @@ from cmc.settings import (
 )
 
 CHOICES = {"objective": OBJECTIVES, "transfer": TRANSFERS, "metric": METRICS}
-CHOICES |= {"judge": JUDGES, "key_variable": KEY_VARIABLES, "precision": PRECISIONS}
+CHOICES |= {
+    "judge": JUDGES,
+    "key_variable": KEY_VARIABLES,
+    "precision": PRECISIONS,
+    "device_map": DEVICE_MAPS,
+}
 
 
 def add_fields(parser: argparse.ArgumentParser, *requests: type, but: Sequence[str] = ()) -> None:
