@@ -73,6 +73,11 @@ class ControlledModel:
         ]
 
     @property
+    def carriers(self) -> tuple[VocabMap | Spelling, ...]:
+        """What carries each controller's shift: a map, or for `cover` how its tokens spell."""
+        return tuple(self._carriers)
+
+    @property
     def transfers(self) -> tuple[str, ...]:
         """The transfer in use for each controller."""
         return tuple(each.transfer for each in self._carriers)
