@@ -17,7 +17,8 @@ from cmc.errors import DataError, StoreError
 from cmc.settings import MapRequest, lab_folder
 from cmc.ui.layout import build_app, launch_arguments
 from cmc.ui.tabs.vocabulary.acts import ACTS, FileChoices
-from cmc.ui.tabs.vocabulary.compare import CompareChoices, counts_html, listed, request_of
+from cmc.ui.tabs.vocabulary.compare import CompareChoices, request_of
+from cmc.ui.tabs.vocabulary.differences import counts_html, listed
 from cmc.ui.tabs.vocabulary.entries import EntryChoices, build_entries, next_order
 from cmc.ui.tabs.vocabulary.explained import explanation_html
 from cmc.ui.tabs.vocabulary.figures import busiest_html, distance_counts, shares_of

@@ -105,6 +105,7 @@ def test_the_limit_holds_and_is_told_and_the_oldest_template_makes_room(tmp_path
     assert not list(tmp_path.rglob("*.safetensors"))
     frozen.rows(token_batch(these, PAD))
     frozen.flush()
+    del store, frozen  # what is in use stays
     # A limit that takes half of what is needed takes half, and says so.
     third = model_of(3)
     limit = taken // 2
@@ -116,6 +117,17 @@ def test_the_limit_holds_and_is_told_and_the_oldest_template_makes_room(tmp_path
     kept = opened(tmp_path, third)
     assert 0 < sum(each in kept for each in these) < len(these)
     assert sum(rows.stat().st_size for rows in tmp_path.rglob("*.safetensors")) < 1.5 * limit
+
+
+def test_what_another_run_uses_makes_no_room(tmp_path):
+    first, second, these = model_of(1), model_of(2), examples(20)
+    filled(tmp_path, first, these)
+    used = opened(tmp_path, first)
+    FeatureStore.open(tmp_path, second, 1).make_room(10**6)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+    del used
+    FeatureStore.open(tmp_path, second, 1).make_room(10**6)
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_a_full_disk_costs_the_cache_and_not_the_training(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from cmc import models
 from cmc import workspace as module
 from cmc.errors import DataError, ModelError, RunError, SettingError, TrainingError
 from cmc.models import LanguageModel
-from cmc.settings import GenerationRequest, MapRequest, Sampling, TrainSettings, TransferRequest
+from cmc.settings import GenerationRequest, MapRequest, Sampling, TrainSettings
 from cmc.workspace import Workspace, choose_mode, trainings
 from cmc.workspace.kept import Kept
 from cmc.workspace.maps import inspect_map
@@ -154,8 +154,6 @@ def test_strangers_get_only_listed_models_and_files(tmp_path, mode):
         next(public.stream_side_by_side(GenerationRequest(target="/etc")))
     with pytest.raises(ModelError, match="not offered"):
         inspect_map(public, MapRequest(target="gpt2"))
-    with pytest.raises(ModelError, match="not offered"):
-        next(public.evaluate(TransferRequest(controller="someone/else")))
 
 
 @pytest.mark.parametrize(

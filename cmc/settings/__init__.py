@@ -3,6 +3,7 @@
 from cmc.settings.benchmarks import AlpacaRequest, LabTableRequest, TofuRequest
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
+from cmc.settings.forgetting import ForgettingRequest
 from cmc.settings.generation import (
     CompareRequest,
     CoverSettings,
@@ -25,7 +26,9 @@ from cmc.settings.limits import (
     TRANSFERS,
 )
 from cmc.settings.places import home, lab_folder, lab_targets
+from cmc.settings.priors import RANDOM, SHAPES, PriorSettings, Shape, shape_called
 from cmc.settings.prompts import CHAT, checked_prompt_format
+from cmc.settings.publishing import PublishRequest
 from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
 from cmc.settings.variants import varied_settings
@@ -42,6 +45,8 @@ __all__ = [
     "ON_DATA_ALONE",
     "PRECISIONS",
     "PROMPT_FORMATS",
+    "RANDOM",
+    "SHAPES",
     "SLIDER_RANGE",
     "STARTER_CONTROLLER",
     "STARTER_TARGET",
@@ -51,12 +56,16 @@ __all__ = [
     "CheckRequest",
     "CompareRequest",
     "CoverSettings",
+    "ForgettingRequest",
     "GenerationRequest",
     "JudgeSettings",
     "LabTableRequest",
     "MapRequest",
+    "PriorSettings",
+    "PublishRequest",
     "Rails",
     "Sampling",
+    "Shape",
     "SuiteRequest",
     "SweepRequest",
     "TofuRequest",
@@ -70,5 +79,6 @@ __all__ = [
     "home",
     "lab_folder",
     "lab_targets",
+    "shape_called",
     "varied_settings",
 ]

@@ -45,10 +45,12 @@ class CoverSettings:
 
     target_candidates: int = 16  # K: the target's own favourites
     controller_candidates: int = 12  # M: the controller's continuations, at each place of the tree
+    margin: float = 8.0  # nats below the likeliest token beyond which neither side proposes any
     use_prior: bool = True
 
     def __post_init__(self) -> None:
         ranges = {"target_candidates": (1, 4096), "controller_candidates": (0, 4096)}
+        ranges |= {"margin": (0, 1000)}
         check_numbers(self, ranges)
 
 

@@ -34,11 +34,8 @@ def write_csv(path: Path, vocab_map: VocabMap, controller: Vocabulary, target: V
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for row in _rows(vocab_map, controller, target):
-            writer.writerow(
-                f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_SIGNS) else cell
-                for cell in row
-            )
+        for token_id, token, kind, other, mapped in _rows(vocab_map, controller, target):
+            writer.writerow((token_id, _no_formula(token), kind, other, _no_formula(mapped)))
 
 
 def write_json(path: Path, vocab_map: VocabMap, controller: Vocabulary, target: Vocabulary) -> None:
@@ -78,9 +75,14 @@ def _rows(
     vocab_map: VocabMap, controller: Vocabulary, target: Vocabulary
 ) -> Iterator[tuple[int, str, str, int, str]]:
     mine, theirs = token_names(controller), token_names(target)
-    for token_id, other in enumerate(vocab_map.ids.tolist()):
-        kind = Kind(int(vocab_map.kinds[token_id])).name.lower()
-        yield token_id, theirs[token_id], kind, other, mine[other] if other >= 0 else ""
+    named = {int(kind): kind.name.lower() for kind in Kind}
+    entries = zip(theirs, vocab_map.kinds.tolist(), vocab_map.ids.tolist(), strict=True)
+    for token_id, (token, kind, other) in enumerate(entries):
+        yield token_id, token, named[kind], other, mine[other] if other >= 0 else ""
+
+
+def _no_formula(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULA_SIGNS) else cell
 
 
 def _json(path: Path) -> Any:

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cmc import runs, settings
 from cmc.controller import Controller, load_controller
 from cmc.errors import ModelError, RunError, SettingError
-from cmc.evaluation import TransferProgress, evaluate_transfer
 from cmc.generation import ControlledModel
 from cmc.lab.describe import lab_description, read_description
 from cmc.models import LanguageModel, load_language_model
@@ -143,14 +141,6 @@ class Workspace:
         except RunError:  # using it tells what is wrong
             return StrengthAdvice()
         return advice.measured(recommended_strength(self, controller, target))
-
-    def evaluate(self, request: TransferRequest) -> Iterator[TransferProgress]:
-        """Yield every measurement of a transfer evaluation; the last one has the report."""
-        self.check_offered(request.controller, self.names_of_controllers())
-        for target in request.targets:
-            self.check_offered(target, self.names_of_targets())
-        controller = self.place_of(request.controller)
-        yield from evaluate_transfer(replace(request, controller=controller))
 
     def report(self) -> dict[str, Any] | None:
         """Return the transfer report that ships with the lab, or None.

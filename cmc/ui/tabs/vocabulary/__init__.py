@@ -54,7 +54,7 @@ class VocabularyTab:
     @property
     def choosing(self) -> list[Any]:
         """Everything that `choose` may set."""
-        return [*self.entries.chosen_outputs, *self.override.outputs]
+        return [*self.entries.outputs, *self.override.outputs]
 
     @property
     def outputs(self) -> list[Any]:
@@ -64,16 +64,14 @@ class VocabularyTab:
         return list(dict.fromkeys([self.shown, self.head, self.fields["saved"], *ours]))
 
     def show(self, request: MapRequest, token: int = NO_TOKEN) -> dict[Any, Any]:
-        """Return updates that put a map into every part of the tab."""
+        """Return updates that put a map into the tab; text and table follow by themselves."""
         found = inspect_map(self.workspace, request)
         versions = versions_of(self.workspace, found)
-        choices = EntryChoices(shown=request, token=token)
         kept = [BUILT, *version_choices(versions)]
         return {
             self.shown: found.request,
             self.head: head_html(found.summary, title_of(found)),
             self.fields["saved"]: gr.Dropdown(choices=kept, value=found.request.saved),
-            **self.entries.show(found, choices),
             **self.choose(found, token),
             **self.charts.show(found),
             **self.compare.offer(versions),
@@ -111,7 +109,7 @@ def build_vocabulary_tab(workspace: Workspace, demo: gr.Blocks) -> gr.Dropdown:
     wire_compare(workspace, compare, run, shown)
     made = [*_wire_panel(tab, demo, inspect), *_wire_making(tab)]
     wire_text(workspace, text, shown, made)
-    _wire_choosing(tab, parts)
+    _wire_choosing(tab, parts, made)
     gr.api(_endpoint(workspace), api_name="map")
     return fields["controller"]
 
@@ -151,7 +149,7 @@ def _wire_making(tab: VocabularyTab) -> list[Any]:
     return [overridden, *wire_files(tab.workspace, tab.files, tab.shown, tab.show, tab.outputs)]
 
 
-def _wire_choosing(tab: VocabularyTab, parts: gr.Tabs) -> None:
+def _wire_choosing(tab: VocabularyTab, parts: gr.Tabs, changes: list[Any]) -> None:
     """Connect tokens that are clicked: in the table, and in a text or a comparison."""
     form = Form(EntryChoices, {"shown": tab.shown})
 
@@ -162,7 +160,7 @@ def _wire_choosing(tab: VocabularyTab, parts: gr.Tabs) -> None:
         told = tab.choose(found, whole(data["token"], NO_TOKEN))
         return {parts: gr.Tabs(selected="entries")} | told
 
-    wire_entries(tab.workspace, tab.entries, tab.shown, tab.choose, tab.choosing)
+    wire_entries(tab.workspace, tab.entries, tab.shown, tab.choose, tab.choosing, changes)
     at_once: dict[str, Any] = {"show_progress": "hidden"} | PRIVATE
     for listed in (tab.text.spans, tab.compare.table):
         listed.click(form.bind_event(jump), form.inputs, [parts, *tab.choosing], **at_once)

@@ -1,41 +1,29 @@
 """Compare: two transfers, or two versions of a map: entries gained, lost and changed."""
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from cmc.settings import MapRequest
 from cmc.store import Version
 from cmc.ui.form import PRIVATE, Form
-from cmc.ui.tabs.vocabulary.table import (
-    ON_CLICK,
-    kind_cell,
-    page_of,
-    plain_heads,
-    row_html,
-    table_html,
-    token_cell,
+from cmc.ui.tabs.vocabulary.differences import (
+    CHANGES,
+    counts_html,
+    differences_html,
+    listed,
 )
+from cmc.ui.tabs.vocabulary.table import ON_CLICK, page_of
 from cmc.ui.tabs.vocabulary.versions import version_choices
-from cmc.vocab import Kind
 from cmc.workspace import Workspace
-from cmc.workspace.maps import ComparedMaps, InspectedMap, compare_maps
+from cmc.workspace.maps import ComparedMaps, compare_maps
 
-CHANGES = ("all", "gained", "lost", "changed")
 BUILT = {
     "built: pm-mined": "=pm-mined",
     "built: cover": "=cover",
     "built: as published": "=parity",
-}
-MEANINGS = {
-    "gained": "mapped only in the second",
-    "lost": "mapped only in the first",
-    "changed": "mapped to another token",
-    "equal": "mapped alike, or in neither",
 }
 HINT = "Choose two maps of this pair: what the second has otherwise than the first is listed here."
 
@@ -71,13 +59,9 @@ class ComparePart:
     def show(self, found: ComparedMaps, choices: CompareChoices) -> dict[Any, Any]:
         """Return counts and one page of the entries that differ."""
         page = page_of(listed(found, choices.change), choices.page)
-        heads = plain_heads(("id", "target token", "change", "first", "", "second", ""))
-        named = dict.fromkeys(found.diff.gained.tolist(), "gained")
-        named |= dict.fromkeys(found.diff.lost.tolist(), "lost")
-        rows = (_row(found, each, named.get(each, "changed")) for each in page.ids)
         return {
             self.counts: counts_html(found),
-            self.table: table_html(heads, rows, page, "Entries that differ"),
+            self.table: differences_html(found, page),
             self.fields["page"]: page.number,
         }
 
@@ -154,54 +138,3 @@ def request_of(shown: MapRequest, chosen: str) -> MapRequest:
     if chosen.startswith("="):
         return MapRequest(**pair, transfer=chosen[1:])
     return MapRequest(**pair, saved=chosen)
-
-
-def listed(found: ComparedMaps, change: str) -> np.ndarray:
-    """Return the target ids of one kind of change, in order."""
-    if change in ("gained", "lost", "changed"):
-        return getattr(found.diff, change)
-    return np.sort(np.concatenate([found.diff.gained, found.diff.lost, found.diff.changed]))
-
-
-def counts_html(found: ComparedMaps) -> str:
-    """Return how many entries differ and how, and both grades."""
-    diff = found.diff
-    counts = {name: len(getattr(diff, name)) for name in CHANGES[1:]}
-    counts["equal"] = len(found.after.map.ids) - sum(counts.values())
-    tiles = "".join(
-        f'<div class="tile change-{name}"><span>{name}</span><b>{count:,}</b>'
-        f"<i>{MEANINGS[name]}</i></div>"
-        for name, count in counts.items()
-    )
-    grades = " · ".join(
-        f"{name}: {_graded(each)}"
-        for name, each in (("first", found.before), ("second", found.after))
-    )
-    same = f'<p class="grade">{_alike(found)}</p>' if diff.same else ""
-    return f'{same}<div class="tiles few">{tiles}</div><p class="missing">{grades}</p>'
-
-
-def _alike(found: ComparedMaps) -> str:
-    if found.before.map.transfer == found.after.map.transfer:
-        return "No entry differs."
-    return "No entry differs; only what the transfers do with them does."
-
-
-def _graded(found: InspectedMap) -> str:
-    summary = found.summary
-    letter = html.escape(summary["grade"])
-    carried = f"{100 * summary['score']:.1f} % of English text arrives"
-    return f"{html.escape(summary['transfer'])}, grade {letter}, {carried}"
-
-
-def _row(found: ComparedMaps, token_id: int, change: str) -> str:
-    """Return one entry in both maps as a row."""
-    cells = [
-        token_cell(found.after.pair.target_names[token_id]),
-        f'<td><span class="chip change-{change}">{change}</span></td>',
-    ]
-    for side in (found.before, found.after):
-        other = int(side.map.ids[token_id])
-        cells.append(token_cell(side.mapped_name(token_id), str(other) if other >= 0 else "none"))
-        cells.append(kind_cell(Kind(int(side.map.kinds[token_id])).name.lower()))
-    return row_html(token_id, cells)

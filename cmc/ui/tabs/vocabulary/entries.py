@@ -1,6 +1,6 @@
 """Entries: the map as a table to search and sort, and why a token is mapped as it is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,11 +70,6 @@ class EntriesPart:
 
     @property
     def outputs(self) -> list[Any]:
-        """Everything that `show` and `choose` set."""
-        return [self.table, self.fields["page"], *self.chosen_outputs]
-
-    @property
-    def chosen_outputs(self) -> list[Any]:
         """Everything that `choose` sets."""
         return [self.fields["token"], self.explained]
 
@@ -129,8 +124,18 @@ def wire_entries(
     shown: gr.State,
     choose: Callable[[InspectedMap, int], dict[Any, Any]],
     chosen_outputs: list[Any],
+    changes: Sequence[Any],
 ) -> None:
-    """Connect search, heads, pager and rows; `choose` tells of a token and may set its outputs."""
+    """Connect search, heads, pager and rows.
+
+    Args:
+        workspace: whose maps are shown.
+        part: the sub-tab.
+        shown: the map that is shown.
+        choose: returns updates that tell of a token.
+        chosen_outputs: what `choose` may set.
+        changes: the events after which another map is shown; search, order and page stay.
+    """
     form = Form(EntryChoices, {"shown": shown} | part.fields)
     table_outputs = [part.table, part.fields["page"]]
 
@@ -154,7 +159,8 @@ def wire_entries(
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"} | PRIVATE
     searched = [part.fields["kind"].input, part.fields["wanted"].change]
     gr.on(searched, form.bind(first_page), form.inputs, table_outputs, **quiet)
-    part.fields["page"].input(form.bind(wanted_page), form.inputs, table_outputs, **quiet)
+    for turned in (part.fields["page"].input, *(each.success for each in changes)):
+        turned(form.bind(wanted_page), form.inputs, table_outputs, **quiet)
     outputs = [*table_outputs, part.fields["order"], *chosen_outputs]
     part.table.click(form.bind_event(clicked), form.inputs, outputs, **quiet)
 

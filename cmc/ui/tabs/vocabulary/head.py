@@ -4,6 +4,8 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
+from cmc.vocab.visible import visible
+
 KIND_NAMES = {
     "exact": "same bytes",
     "prefix": "starts with",
@@ -13,6 +15,7 @@ KIND_NAMES = {
     "chosen": "by a person",
     "none": "nothing alike",
 }
+EXAMPLES = 6  # of what a tokenizer loses
 FAILED = '<p class="grade"><b class="bad">This pair was not inspected.</b> The message says why; '
 FAILED += "below is still the map that was shown before.</p>"
 
@@ -63,5 +66,7 @@ def _line(summary: Mapping[str, Any], title: str) -> str:
 
 def _lost(side: str, losses: Mapping[str, Any]) -> str:
     """Return what a tokenizer loses, with the first examples."""
-    examples = " ".join(repr(each) for each in losses["unspelled"][:6])
-    return f'<span class="bad">the {side} loses {html.escape(examples)}</span>'
+    first = losses["unspelled"][:EXAMPLES]
+    examples = " ".join(f"<code>{html.escape(visible(each.encode()))}</code>" for each in first)
+    more = " …" if len(losses["unspelled"]) > EXAMPLES else ""
+    return f'<span class="bad">the {side} loses</span> {examples}{more}'

@@ -56,10 +56,10 @@ class OverridePart:
         choices = [] if note else [*_candidates(found, token), ("no controller token", NONE)]
         is_open = not note
         return {
-            self.instead: gr.Dropdown(choices=choices, value=None, interactive=is_open),
-            self.reason: gr.Textbox("", interactive=is_open),
-            self.save: gr.Button(interactive=is_open),
-            self.note: note,
+            self.instead: gr.Dropdown(choices=choices, value=None, visible=is_open),
+            self.reason: gr.Textbox("", visible=is_open),
+            self.save: gr.Button(visible=is_open),
+            self.note: gr.HTML(note, visible=not is_open),
         }
 
 
@@ -69,13 +69,13 @@ def build_override() -> OverridePart:
         note = gr.HTML(CHOOSE, padding=False, elem_id="map-override-note", elem_classes="note")
         instead = gr.Dropdown(
             [], label="Shall mean", info="A candidate, #id, or a controller token as text.",
-            allow_custom_value=True, interactive=False, elem_id="map-instead",
+            allow_custom_value=True, visible=False, elem_id="map-instead",
         )  # fmt: skip
         reason = gr.Textbox(
-            "", label="Reason", placeholder="told with the version", interactive=False,
+            "", label="Reason", placeholder="told with the version", visible=False,
             max_lines=3, elem_id="map-reason",
         )  # fmt: skip
-        save = gr.Button("Save as new version", interactive=False, elem_id="map-override-save")
+        save = gr.Button("Save as new version", visible=False, elem_id="map-override-save")
     return OverridePart(instead, reason, save, note)
 
 

@@ -38,8 +38,9 @@ class Span:
 
     @property
     def is_alike(self) -> bool:
-        """Whether both sides say it in one token."""
-        return len(self.controller) == len(self.target) == 1
+        """Whether both sides say it in one token, and that is the same."""
+        shown = [token.shown for token in (*self.controller, *self.target)]
+        return len(self.controller) == len(self.target) == 1 and shown[0] == shown[1]
 
 
 def aligned(found: InspectedMap, text: str) -> list[Span]:
