@@ -71,7 +71,7 @@ def evaluate_sweep(
 
 def rows_so_far(found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of a sweep that is not finished, from the cells that are measured."""
-    return [_row(key, found) for key in found]
+    return [_row(key, found) for key, cell in found.items() if "score" in cell]
 
 
 class _Sweep:

@@ -9,7 +9,7 @@ import gradio as gr
 from cmc.arguments import CHOICES
 from cmc.evaluation.kinds import KINDS
 from cmc.settings import TRANSFERS
-from cmc.settings.benchmarks import JUDGES
+from cmc.settings.judging import JUDGES
 from cmc.ui.sentences import labelled_targets
 from cmc.ui.tabs.evaluate.choices import FIRST, defaults_of, told
 from cmc.workspace import Workspace
