@@ -8,7 +8,7 @@ from cmc.settings import lab_folder
 from cmc.ui import sentences
 from cmc.ui.layout import build_app, launch_arguments
 from cmc.ui.tabs.generate.choices import GenerateChoices
-from cmc.ui.tabs.train import TrainChoices
+from cmc.ui.tabs.train.choices import TrainChoices
 from cmc.workspace import SideBySide, Workspace
 
 PUBLIC = {"/generate", "/compare", "/train", "/map", "/evaluate", "/evaluation", "/stop_evaluation"}

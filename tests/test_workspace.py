@@ -24,7 +24,7 @@ LOADED: list[str] = []
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch) -> Workspace:
-    def load_target(name: str):
+    def load_target(name: str, **_):
         LOADED.append(name)
         return tiny_target(name)
 
@@ -80,7 +80,7 @@ def test_models_are_loaded_once(workspace):
 def test_no_more_targets_stay_alive_than_models_are_kept(workspace, monkeypatch):
     alive: weakref.WeakSet = weakref.WeakSet()
 
-    def load_fresh(_: str) -> LanguageModel:
+    def load_fresh(_: str, **__) -> LanguageModel:
         model = copy.deepcopy(tiny_target("byte-level").model)
         alive.add(model)
         return LanguageModel("fresh", model, tiny_vocabulary("byte-level"))

@@ -49,7 +49,9 @@ class _Journal:
         append_record(self.folder / RECORDS, about | {"found": progress.found or {}})
         self.done, self.total = self.done + 1, progress.total
         append_log(self.folder, f"{progress.message} is measured.")
-        self.tell(f"Measuring {progress.then}." if progress.then else "Writing the report.")
+        is_last = self.done >= self.total
+        now = f"Measuring {progress.then}." if progress.then else f"{progress.message} is measured."
+        self.tell("Writing the report." if is_last else now)
 
     def tell(self, message: str) -> None:
         """Say where the run stands and what it does now, in the status and in the log."""

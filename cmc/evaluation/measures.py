@@ -64,7 +64,7 @@ def measures_of(report: Mapping[str, Any]) -> list[Measure]:
     """Return every figure of a report, in the order in which the report has them."""
     read: dict[str, Callable[[Mapping[str, Any]], Iterator[Measure]]] = {
         "transfer": _transfer, "sweep": _sweep, "check": _check, "suite": _suite,
-        "tofu": _tofu, "alpaca": _alpaca,
+        "tofu": _tofu, "alpaca": _alpaca, "forgetting": _forgetting,
     }  # fmt: skip
     found = read.get(str(report.get("kind")))
     return list(found(report)) if found else []
@@ -175,6 +175,19 @@ def _alpaca(report: Mapping[str, Any]) -> Iterator[Measure]:
     if report.get("avg_length") is not None:
         interval = _interval(report.get("avg_length_interval") or {})
         yield Measure(name="length, characters", value=report["avg_length"], **about, **interval)
+
+
+def _forgetting(report: Mapping[str, Any]) -> Iterator[Measure]:
+    names = {"forget": "recall of what to forget", "retain": "recall of what to keep",
+             "other": "recall of other facts"}  # fmt: skip
+    for row in report.get("rows") or []:
+        about = _about(row) | {"controller": str(row["method"])}
+        for part, name in names.items():
+            told = row[part]
+            yield Measure(
+                name=name, value=told["score"], base=told["base"],
+                lower_is_better=part == "forget", **about, **_interval(told),
+            )  # fmt: skip
 
 
 def _desk(report: Mapping[str, Any]) -> str:

@@ -71,7 +71,9 @@ def evaluate_sweep(
 
 def rows_so_far(found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of a sweep that is not finished, from the cells that are measured."""
-    return [_row(key, found) for key, cell in found.items() if "score" in cell]
+    # Answers and single verdicts are cells as well, and make no row yet.
+    whole = [key for key, cell in found.items() if {"strength", "transfer"} <= set(cell)]
+    return [_row(key, found) for key in whole]
 
 
 class _Sweep:

@@ -9,6 +9,7 @@ from cmc.errors import ModelError
 from cmc.models.places import MODEL_FILES, TOKENIZER_FILES, find_folder
 from cmc.models.tokenizer import read_vocabulary
 from cmc.models.weights import best_device, load_causal_lm, on_device
+from cmc.settings import Loading
 from cmc.vocab import Vocabulary
 
 
@@ -44,8 +45,15 @@ class LanguageModel:
         return getattr(self.model.config, "max_position_embeddings", None)
 
 
-def load_language_model(name: str, *, device: torch.device | None = None) -> LanguageModel:
+def load_language_model(
+    name: str, *, device: torch.device | None = None, loading: Loading | None = None
+) -> LanguageModel:
     """Load a model by lab name, folder, or Hub id with optional `@revision`.
+
+    Args:
+        name: what to load.
+        device: where to; by default the GPU if there is one.
+        loading: fewer bits per weight, or spread over all GPUs; then `device` says nothing.
 
     Raises:
         ModelError: it cannot be found, read, or run safely; the hint says what to do.
@@ -53,7 +61,10 @@ def load_language_model(name: str, *, device: torch.device | None = None) -> Lan
     folder, revision = find_folder(name, lab_kind="models", allow_patterns=MODEL_FILES)
     device = device or best_device()
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model = on_device(load_causal_lm(folder, name, dtype), name, device)
+    loading = loading or Loading()
+    model = load_causal_lm(folder, name, dtype, loading)
+    if loading == Loading():
+        model = on_device(model, name, device)
     vocabulary = read_vocabulary(folder, name)
     loaded = LanguageModel(name, model, vocabulary, revision)
     if vocabulary.size > loaded.rows:

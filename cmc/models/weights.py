@@ -2,12 +2,15 @@
 
 import inspect
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
 from cmc.errors import ModelError
+from cmc.settings import Loading
 
 
 def best_device() -> torch.device:
@@ -15,8 +18,16 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_causal_lm(folder: Path, name: str, dtype: torch.dtype) -> PreTrainedModel:
-    """Load the weights of a folder as `dtype`, frozen, in evaluation mode, on the processor."""
+def load_causal_lm(
+    folder: Path, name: str, dtype: torch.dtype, loading: Loading | None = None
+) -> PreTrainedModel:
+    """Load the weights of a folder as `dtype`, frozen, in evaluation mode.
+
+    They are on the processor, or where `loading` spreads them; in fewer bits on the GPU.
+
+    Raises:
+        ModelError: they cannot be found, read, or held in memory.
+    """
     if not (folder / "config.json").is_file():
         raise ModelError(
             f"{name} holds no model: config.json is missing",
@@ -27,14 +38,18 @@ def load_causal_lm(folder: Path, name: str, dtype: torch.dtype) -> PreTrainedMod
             f"{name} has no safetensors weights",
             hint="Other formats can run code and are not read; choose a safetensors revision.",
         )
+    placement = _placement(loading or Loading(), dtype)
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False,
-            dtype=dtype, output_loading_info=True,
+            dtype=dtype, output_loading_info=True, **placement,
         )  # fmt: skip
     except Exception as error:
         if is_out_of_memory(error):
-            raise
+            raise ModelError(
+                f"there is too little memory to load {name}",
+                hint="Choose a smaller model, or load it in fewer bits (--bits 4).",
+            ) from error
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error)
         raise ModelError(
             f"{name} cannot be read as a causal language model ({reason})",
@@ -46,6 +61,25 @@ def load_causal_lm(folder: Path, name: str, dtype: torch.dtype) -> PreTrainedMod
             hint="Copy or download the whole model again.",
         )
     return model.eval().requires_grad_(False)
+
+
+def _placement(loading: Loading, dtype: torch.dtype) -> dict[str, Any]:
+    """Return what tells transformers where weights go and in how many bits.
+
+    Raises:
+        ModelError: fewer bits need a package that is not installed.
+    """
+    found: dict[str, Any] = {"device_map": loading.device_map} if loading.device_map else {}
+    if not loading.bits:
+        return found
+    if find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"{loading.bits} bits per weight need bitsandbytes, which is not installed",
+            hint="Run `pip install bitsandbytes`, or load the target in its usual precision.",
+        )
+    how = {"load_in_4bit": loading.bits == 4, "load_in_8bit": loading.bits == 8}
+    config = BitsAndBytesConfig(**how, bnb_4bit_compute_dtype=dtype)
+    return {"device_map": "auto"} | found | {"quantization_config": config}
 
 
 def cache_keyword(model: PreTrainedModel) -> str:

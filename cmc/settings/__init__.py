@@ -8,11 +8,13 @@ from cmc.settings.generation import (
     CompareRequest,
     CoverSettings,
     GenerationRequest,
+    Loading,
     Rails,
     Sampling,
 )
 from cmc.settings.judging import JUDGES, KEY_VARIABLES, JudgeSettings
 from cmc.settings.limits import (
+    DEVICE_MAPS,
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
     OBJECTIVES,
@@ -36,6 +38,7 @@ from cmc.settings.vocabulary import MapRequest
 
 __all__ = [
     "CHAT",
+    "DEVICE_MAPS",
     "JUDGES",
     "KEY_VARIABLES",
     "LEAST_TEMPERATURE",
@@ -60,6 +63,7 @@ __all__ = [
     "GenerationRequest",
     "JudgeSettings",
     "LabTableRequest",
+    "Loading",
     "MapRequest",
     "PriorSettings",
     "PublishRequest",

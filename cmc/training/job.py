@@ -19,6 +19,7 @@ from cmc.training.folder import (
     CHECKPOINTS,
     CONTROLLER,
     SETTINGS,
+    append_log,
     flush_tree,
     lock_held,
     read_json,
@@ -27,6 +28,7 @@ from cmc.training.folder import (
 from cmc.training.journal import Journal, StopSignals
 from cmc.training.loop import TrainRecord, train_controller
 from cmc.training.preview import with_prompt_text
+from cmc.training.probes import Probes
 from cmc.training.together import accelerator
 
 
@@ -161,10 +163,13 @@ def _trained(
         folder=folder if journal.is_writing else None,
         frozen=frozen,
     )
+    probes = Probes(controller, template, settings, folder)
     is_done = False
     try:
         for record in training:
             journal.add(record)
+            if journal.is_writing:
+                probes.after(record.step)
             yield record
             if beside.stop.is_asked():
                 break
@@ -176,6 +181,10 @@ def _trained(
     except TrainingError:
         _rescue(controller, journal)
         raise
+    finally:
+        for each in frozen:
+            if told := each.flush():
+                append_log(folder, told)
     _end(controller, training, journal, is_done)
 
 

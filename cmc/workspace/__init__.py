@@ -123,13 +123,14 @@ class Workspace:
             self.check_offered(name, self.names_of_controllers())
         controllers = [self._controller(name) for name in request.controllers]
         # Taken first, so that a target in use counts as used even where its pair is kept.
-        target = self._model(request.target)
+        target = self._model(request.target, request.loading)
         key = (
             request.target,
             *map(id, controllers),
             request.transfer,
             request.cover,
             request.rails,
+            request.loading,
         )
         how = {"transfer": request.transfer, "cover": request.cover, "rails": request.rails}
         return self._pairs.get(key, lambda: ControlledModel(target, controllers, **how))
@@ -171,9 +172,9 @@ class Workspace:
                 hint=f"Choose one of {', '.join(offered)}, or run the app on your own machine.",
             )
 
-    def _model(self, name: str) -> LanguageModel:
+    def _model(self, name: str, loading: settings.Loading) -> LanguageModel:
         """Return a language model, loaded at most once while it is in use."""
-        return self._models.get(name, lambda: load_language_model(name))
+        return self._models.get((name, loading), lambda: load_language_model(name, loading=loading))
 
     def _controller(self, name: str) -> Controller:
         """Return a controller of the lab, of a run, of a folder or of the Hub."""

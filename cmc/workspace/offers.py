@@ -65,7 +65,7 @@ def offered_names(workspace: "Workspace") -> dict[str, list[str]]:
         "target": targets,
         "template": targets,
         "data": ["", "lab", "lab:held_out", *data],
-        "gold": ["lab:held_out", *data],
+        "gold": ["", "lab:held_out", *data],
         "retain": data,
         "suite": names_of_suites(),
         "against": ["", *earlier],

@@ -58,6 +58,17 @@ TOLD = {
         "How often a judge prefers the controlled answer to the base's.",
         {"limit": 20, "max_new_tokens": 64},
     ),
+    "forgetting": Told(
+        "Forgetting",
+        "What methods of unlearning forget and what they keep, at strengths that other questions "
+        "chose. Without a controller it trains one with each objective, some minutes each.",
+        {
+            "controllers": ["lab:forget"],
+            "targets": [STARTER_TARGET],
+            "strengths": "0.5, 1, 1.5",
+            "limit": 20,
+        },
+    ),
 }
 
 
