@@ -15,6 +15,7 @@ from cmc.commands.generate import add_generate
 from cmc.commands.lab import add_lab
 from cmc.commands.map import add_map
 from cmc.commands.maps import add_maps
+from cmc.commands.prior import add_prior
 from cmc.commands.train import add_train
 from cmc.commands.versions import add_versions
 from cmc.errors import CmcError
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     for add in (
         add_lab,
         add_data,
+        add_prior,
         add_train,
         add_map,
         add_maps,

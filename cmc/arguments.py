@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 from cmc.errors import CmcError, SettingError
 from cmc.settings import (
+    DEVICE_MAPS,
     JUDGES,
     KEY_VARIABLES,
     METRICS,
@@ -20,7 +21,12 @@ from cmc.settings import (
 )
 
 CHOICES = {"objective": OBJECTIVES, "transfer": TRANSFERS, "metric": METRICS}
-CHOICES |= {"judge": JUDGES, "key_variable": KEY_VARIABLES, "precision": PRECISIONS}
+CHOICES |= {
+    "judge": JUDGES,
+    "key_variable": KEY_VARIABLES,
+    "precision": PRECISIONS,
+    "device_map": DEVICE_MAPS,
+}
 
 
 def add_fields(parser: argparse.ArgumentParser, *requests: type, but: Sequence[str] = ()) -> None:
@@ -48,6 +54,22 @@ def filled_request(kind: type, parsed: argparse.Namespace, **more: Any) -> Any:
     values = {name: getattr(parsed, name) for name in names if hasattr(parsed, name)}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return kind(**values, **more)
+
+
+def as_options(request: Any) -> list[str]:
+    """Return the options that fill a request as it is; what has its default is left out."""
+    options = []
+    for each in fields(request):
+        value, option = getattr(request, each.name), "--" + each.name.replace("_", "-")
+        if value == each.default:
+            continue
+        if isinstance(value, bool):
+            options.append(option if value else option.replace("--", "--no-", 1))
+        elif isinstance(value, tuple):
+            options += [option, *map(str, value)]
+        else:
+            options.append(f"{option}={value}")
+    return options
 
 
 def named_strengths(controllers: Sequence[str] | None, strengths: Sequence[str] | None) -> dict:

@@ -1,4 +1,4 @@
-"""The packaged tiny model: load, save, publish."""
+"""The packaged tiny model: load and save."""
 
 import json
 import shutil
@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from cmc.card import model_card
 from cmc.errors import ModelError
 from cmc.models import (
     MODEL_FILES,
     best_device,
     find_folder,
     load_causal_lm,
-    load_tokenizer,
     on_device,
-    stored_eos_ids,
+    read_vocabulary,
 )
+from cmc.settings import Shape
 from cmc.vocab import Vocabulary
 
 FORMAT_VERSION = 1
@@ -86,13 +85,12 @@ class Controller:
             str(name), lab_kind="controllers", allow_patterns=["*/" + each for each in MODEL_FILES]
             + MODEL_FILES,
         )  # fmt: skip
-        tokenizer = load_tokenizer(folder, str(name))
         if not (folder / MANIFEST).is_file():
-            vocabulary = Vocabulary(tokenizer, eos_ids=stored_eos_ids(folder, str(name)))
+            vocabulary = read_vocabulary(folder, str(name))
             delta = load_causal_lm(folder, str(name), torch.float32)
             return cls(str(name), delta, None, vocabulary)._checked()
         settings = read_settings(folder)
-        vocabulary = Vocabulary(tokenizer, eos_ids=settings["eos_ids"])
+        vocabulary = read_vocabulary(folder, str(name))
         delta, prior = (
             load_causal_lm(folder / part, f"{name}/{part}", torch.float32)
             if part == "delta" or (folder / part).is_dir()
@@ -133,41 +131,9 @@ class Controller:
         manifest = json.dumps(self.settings, indent=2, ensure_ascii=False)
         (folder / MANIFEST).write_text(manifest + "\n", "utf-8")
 
-    def push_to_hub(self, repo_id: str, *, token: str | None = None, private: bool = True) -> str:
-        """Upload to a model repository, made private if it is new; return its address.
-
-        Raises:
-            ModelError: the Hub refused.
-        """
-        import tempfile
-
-        api = HfApi(token=token)
-        try:
-            api.create_repo(repo_id, private=private, exist_ok=True)
-            with tempfile.TemporaryDirectory() as folder:
-                self.save_pretrained(folder)
-                api.upload_folder(repo_id=repo_id, folder_path=folder)
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            raise ModelError(
-                f"{repo_id} could not be written ({type(error).__name__})",
-                hint="Check the name and that your token may write to it.",
-            ) from error
-        return f"https://huggingface.co/{repo_id}"
-
     def card(self) -> str:
         """Return the model card: what it was trained on, beside what, and how it measured."""
-        about = self.settings
-        lines = [
-            "---", "library_name: cmc", "tags: [cross-model-control]", "---", "",
-            f"# {Path(self.name).name}", "",
-            "A controller for Cross-model Control: a tiny model whose logits steer larger ones.",
-            "", f"- objective: {about['objective']}", f"- template: {about['template']}",
-            f"- prompt format: `{json.dumps(about['prompt_format'])}`",
-            f"- parameters: {self.parameters:,}",
-            f"- recommended strength: {about['recommended_strength']}",
-            f"- metrics: `{json.dumps(about['metrics'])}`", "",
-        ]  # fmt: skip
-        return "\n".join(lines)
+        return model_card(self.name, self.settings, self.parameters)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -184,16 +150,23 @@ def random_controller(
     vocabulary: Vocabulary, *, hidden_size: int, layers: int, seed: int, context: int = 1024
 ) -> Controller:
     """Return a small untrained Llama in this vocabulary; its prior is uniform."""
-    torch.manual_seed(seed)
     heads = max(1, hidden_size // 32)
+    hidden = heads * (hidden_size // heads // 2 * 2)
+    shape = Shape(hidden, layers, heads, heads, hidden_size * 8 // 3, context)
+    return Controller("random", random_network(vocabulary, shape, seed), None, vocabulary)
+
+
+def random_network(vocabulary: Vocabulary, shape: Shape, seed: int) -> PreTrainedModel:
+    """Return an untrained Llama of these sizes in this vocabulary, drawn from its seed."""
+    torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=vocabulary.size, hidden_size=heads * (hidden_size // heads // 2 * 2),
-        intermediate_size=hidden_size * 8 // 3, num_hidden_layers=layers,
-        num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=context,
-        tie_word_embeddings=True, bos_token_id=vocabulary.bos_id, eos_token_id=vocabulary.eos_id,
+        vocab_size=vocabulary.size, hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size, num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads, num_key_value_heads=shape.key_value_heads,
+        max_position_embeddings=shape.context, tie_word_embeddings=True,
+        bos_token_id=vocabulary.bos_id, eos_token_id=vocabulary.eos_id,
     )  # fmt: skip
-    delta = LlamaForCausalLM(config).eval().to(best_device())
-    return Controller("random", delta, None, vocabulary)
+    return LlamaForCausalLM(config).eval().to(best_device())
 
 
 def remove_controller(folder: Path) -> None:

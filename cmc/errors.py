@@ -13,7 +13,10 @@ class CmcError(Exception):
     def sentence(self) -> str:
         """Return message and hint as one short paragraph, for a toast or a terminal."""
         message = str(self).rstrip(".")
-        return f"{message[:1].upper()}{message[1:]}. {self.hint}".strip()
+        # The name of a file or a model stays as it is written.
+        if message.partition(" ")[0].isalpha():
+            message = message[:1].upper() + message[1:]
+        return f"{message}. {self.hint}".strip()
 
 
 class SettingError(CmcError, ValueError):

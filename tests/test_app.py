@@ -1,37 +1,18 @@
 """The app calls the package, shows what it says, and keeps errors to one sentence."""
 
-import json
-
 import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
 
-from cmc.evaluation import Answer, TransferProgress
 from cmc.settings import lab_folder
 from cmc.ui import sentences
 from cmc.ui.layout import build_app, launch_arguments
-from cmc.ui.tabs.evaluate import (
-    answer_table,
-    progress_line,
-    report_table,
-    shown_report,
-    written_files,
-)
 from cmc.ui.tabs.generate.choices import GenerateChoices
-from cmc.ui.tabs.train import TrainChoices
+from cmc.ui.tabs.train.choices import TrainChoices
 from cmc.workspace import SideBySide, Workspace
 
-PUBLIC = {"/generate", "/compare", "/train", "/map", "/evaluate"}
+PUBLIC = {"/generate", "/compare", "/train", "/map", "/evaluate", "/evaluation", "/stop_evaluation"}
 HOSTILE = '<img src=x onerror="alert(1)">'
-REPORT = {
-    "template": {"name": "lab:template", "exact_match": 0.7, "low": 0.6, "high": 0.8, "n": 40},
-    "rows": [
-        {"target": "lab:byte", "transfer": "cover", "strength": 1.0, "n": 40, "exact_match": 0.5,
-         "low": 0.4, "high": 0.6, "base": 0.0, "recovered_effect": 0.71},
-        {"target": "=lab:x", "transfer": "pm-mined", "strength": 1.0, "n": 40, "exact_match": 0.1,
-         "low": 0.0, "high": 0.2, "base": 0.0, "recovered_effect": None},
-    ],
-}  # fmt: skip
 has_lab = pytest.mark.skipif(
     not (lab_folder() / "models" / "byte").is_dir(), reason="the starter lab is not built"
 )
@@ -194,36 +175,7 @@ def test_speed_is_that_of_the_last_steps():
     assert sentences.steps_per_second(records[:1]) == 0
 
 
-def test_a_report_is_shown_with_its_template_and_written_twice():
-    table = report_table(REPORT)
-    assert list(table["target"]) == ["lab:template", "lab:byte", "=lab:x"]
-    assert table["95 % interval"][1] == "0.40 to 0.60"
-    as_csv, as_json = written_files(REPORT)
-    assert "'=lab:x" in as_csv.read_text(encoding="utf-8")
-    assert json.loads(as_json.read_text(encoding="utf-8")) == REPORT
-
-
-def test_the_chart_marks_what_fine_tuning_reaches():
-    about = {"lab:byte": {"finetuned_score": 0.44}}
-    chart = shown_report(REPORT, "Done.", about)[1]
-    mark = next(trace for trace in chart.data if trace.name == "target fine-tuned")
-    assert (list(mark.x), list(mark.y)) == (["lab:byte"], [0.44])
-
-
-def test_no_report_is_explained():
-    line, _, table, *files = shown_report(None, "", {})
-    assert "Press Evaluate" in line
-    assert table.empty
-    assert not any(file.interactive for file in files)
-
-
 def test_a_target_is_labelled_with_what_is_known_of_it():
     about = {"parameters": 2_500_000, "architecture": "gpt_neox", "tokenizer": "byte-level"}
     assert sentences.model_label("lab:byte", about) == "lab:byte · gpt_neox, byte-level, 2.5M"
     assert sentences.model_label("owner/model", {}) == "owner/model"
-
-
-def test_progress_and_answers_are_text():
-    assert progress_line(TransferProgress(1, 9, "<b>x")) == "1/9 · &lt;b&gt;x"
-    table = answer_table([Answer("q", "yes.", "yes."), Answer("q", "yes.", "no.")])
-    assert list(table[""]) == ["✓", "✕"]

@@ -170,3 +170,59 @@ def test_exhausted_memory_and_scores_that_are_no_numbers_are_told_and_passed_ove
         model.generate([Row(PROMPT, (1.0,))], sampling)
     monkeypatch.undo()
     assert model.generate([Row(PROMPT, (1.0,))], sampling)[0].token_ids
+
+
+def by_custom_generate(model: ControlledModel, prompts: list[str], strength: float, **options):
+    vocabulary = model.target.vocabulary
+    ids = [vocabulary.encode_prompt(prompt) for prompt in prompts]
+    longest, pad = max(map(len, ids)), vocabulary.pad_id
+    said = model.target.model.generate(
+        torch.tensor([[pad] * (longest - len(each)) + each for each in ids]),
+        attention_mask=torch.tensor(
+            [[0] * (longest - len(each)) + [1] * len(each) for each in ids]
+        ),
+        custom_generate=model.custom_generate, strengths=(strength,), pad_token_id=pad,
+        eos_token_id=list(vocabulary.eos_ids),
+        **{"do_sample": False, "max_new_tokens": 12} | options,
+    )  # fmt: skip
+    return said[:, longest:].tolist()
+
+
+@pytest.mark.parametrize(("transfer", "family"), CASES)
+@pytest.mark.parametrize("strength", [0.0, 1.5])
+def test_generate_with_our_loop_says_the_same(transfer, family, strength):
+    model = controlled(transfer, family)
+    ours = model.generate(
+        [Row(PROMPT, (strength,)), Row(OTHER, (strength,))], Sampling(max_new_tokens=12)
+    )
+    for each, ids in zip(ours, by_custom_generate(model, [PROMPT, OTHER], strength), strict=True):
+        assert ids[: len(each.token_ids)] == each.token_ids
+
+
+def test_generate_with_our_loop_samples_several_answers_and_refuses_beams():
+    model = controlled("cover", "byte-level")
+    torch.manual_seed(0)
+    several = by_custom_generate(
+        model, [PROMPT], 1.0, do_sample=True, num_return_sequences=3, temperature=1.5
+    )
+    assert len({tuple(each) for each in several}) > 1
+    with pytest.raises(ControlError, match="2 beams"):
+        by_custom_generate(model, [PROMPT], 1.0, num_beams=2)
+    other = tiny_network(model.target.rows, seed=11)
+    with pytest.raises(ControlError, match="another model"):
+        other.generate(torch.tensor([[5]]), custom_generate=model.custom_generate,
+                       strengths=(1.0,), pad_token_id=0)  # fmt: skip
+
+
+def test_memory_that_runs_out_in_the_controller_is_told_and_passed_over(monkeypatch):
+    model, sampling = controlled("cover", "byte-level"), Sampling(max_new_tokens=2)
+    before = model.generate([Row(PROMPT, (1.0,))], sampling)
+
+    def no_memory(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    monkeypatch.setattr("cmc.generation.quick.QuickLlama.hidden", no_memory)
+    with pytest.raises(ControlError, match="too little memory to go on with the controller"):
+        model.generate([Row(PROMPT, (1.0,))], sampling)
+    monkeypatch.undo()
+    assert model.generate([Row(PROMPT, (1.0,))], sampling) == before

@@ -51,8 +51,11 @@ def test_a_map_is_measured_on_a_given_text(capsys, pair, sides, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"\xff\xfe", "not UTF-8"), (b" \n", "is empty"), (b"a" * (5 << 20), "larger than 4 MB"),
-     (None, "cannot be read")],
+    [
+        (b"\xff\xfe", "not UTF-8"), (b" \n", "is empty"), (None, "cannot be read"),
+        ("é".encode() * (2 << 20) + b"a", "larger than 4 MB"),
+    ],
+    ids=["no UTF-8", "empty", "absent", "large"],
 )  # fmt: skip
 def test_a_text_that_cannot_be_measured_is_refused(capsys, pair, tmp_path, content, said):
     if content is not None:

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from cmc.errors import ModelError, TokenizerError
+from cmc.errors import ModelError, SettingError, TokenizerError
 from cmc.models import load_language_model, load_vocabulary
+from cmc.settings import Loading
 from tests.conftest import shared, tiny_network, tiny_target, tiny_tokenizer
 
 
@@ -125,3 +126,46 @@ def test_a_model_for_the_processor_is_exact_beside_a_gpu(folder, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     loaded = load_language_model(str(folder), device=torch.device("cpu"))
     assert loaded.model.dtype == torch.float32
+
+
+def test_a_model_may_be_spread_over_what_there_is(folder):
+    plain, spread = (load_language_model(str(folder), loading=each)
+                     for each in (Loading(), Loading(device_map="auto")))  # fmt: skip
+    ids = torch.tensor([[5, 300, 12]], device=spread.device)
+    found = spread.model(ids).logits.float().cpu()
+    torch.testing.assert_close(found, plain.model(ids.to(plain.device)).logits.float().cpu())
+
+
+def test_fewer_bits_without_their_package_are_told(folder, monkeypatch):
+    monkeypatch.setattr("cmc.models.weights.find_spec", lambda _: None)
+    with pytest.raises(ModelError, match="bitsandbytes") as caught:
+        load_language_model(str(folder), loading=Loading(bits=4))
+    assert "pip install" in caught.value.hint
+    with pytest.raises(SettingError, match="3 bits"):
+        Loading(bits=3)
+
+
+def test_fewer_bits_are_asked_of_transformers(folder, monkeypatch):
+    """Without the package and a GPU, what is asked for is all that can be seen."""
+    asked = {}
+
+    def loaded(*_, **how):
+        asked.update(how)
+        raise ValueError("no GPU here")
+
+    monkeypatch.setattr("cmc.models.weights.find_spec", lambda _: object())
+    monkeypatch.setattr("cmc.models.weights.AutoModelForCausalLM.from_pretrained", loaded)
+    with pytest.raises(ModelError, match="no GPU here"):
+        load_language_model(str(folder), loading=Loading(bits=8))
+    assert asked["quantization_config"].load_in_8bit
+    assert asked["device_map"] == "auto"
+
+
+def test_memory_that_runs_out_on_load_is_told(folder, monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("cmc.models.weights.AutoModelForCausalLM.from_pretrained", full)
+    with pytest.raises(ModelError, match="too little memory to load") as caught:
+        load_language_model(str(folder))
+    assert "fewer bits" in caught.value.hint

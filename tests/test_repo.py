@@ -17,7 +17,7 @@ LAYERS = (
     {"ui", "commands"},
     {"workspace"},
     {"training", "generation", "evaluation", "store", "runs", "charts", "lab"},
-    {"controller", "models", "data"},
+    {"controller", "models", "data", "card"},
     {"vocab", "combine", "arguments"},
     {"settings"},
     {"errors"},

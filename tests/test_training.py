@@ -106,8 +106,8 @@ def plain_scores(template, delta, batch):
 
 def steered(template, delta, batch):
     frozen = FrozenTemplate(template_of(template))
-    scores = SteeredScores(delta, SIZE, frozen.split.head)
-    return lambda kind="rows": scores(batch, Frozen(frozen.rows(batch)), kind)
+    scores = SteeredScores(delta, SIZE)
+    return lambda kind="rows": scores(batch, Frozen(frozen.rows(batch), frozen.split.head), kind)
 
 
 def gradients(model, loss):

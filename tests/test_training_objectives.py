@@ -9,12 +9,14 @@ import torch
 from cmc.controller import load_controller
 from cmc.data import Example, Record, read_refusals, refuse_records, token_batch
 from cmc.errors import DataError, SettingError, TrainingError
+from cmc.evaluation.tofu import evaluate_tofu
 from cmc.models import LanguageModel, load_language_model
-from cmc.settings import OBJECTIVES, TrainSettings
+from cmc.settings import OBJECTIVES, TofuRequest, TrainSettings
 from cmc.training import objectives, train_controller
+from cmc.training.frozen import frozen_beside
 from cmc.training.losses import LOSSES, StepBatches
 from cmc.training.material import Material
-from cmc.training.step import TrainingState, frozen_beside
+from cmc.training.step import TrainingState
 from cmc.training.template import FrozenTemplate
 from tests.conftest import shared
 from tests.test_training import BOS, EOS, PAD, SIZE, byte_vocabulary, controller_of, llama
@@ -108,8 +110,8 @@ def test_every_objective_follows_its_formula(name):
     controller = controller_of()
     controller.prior = llama(5)
     material = Material(DATA, RETAIN, [], PAD, (), {})
-    frozen = FrozenTemplate(frozen_beside(controller, template, name))
-    state = TrainingState.begin(controller, frozen, settings_of(name), material)
+    beside = frozen_beside(controller, template) if name == "reverse" else template
+    state = TrainingState.begin(controller, [FrozenTemplate(beside)], settings_of(name), material)
     batches = StepBatches(
         token_batch(DATA, PAD), token_batch(RETAIN, PAD), token_batch(REFUSED, PAD)
     )
@@ -177,11 +179,11 @@ def test_refusals_are_read_line_by_line_and_mistakes_are_told(tmp_path):
 # --- end to end -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FORGETTING)
-def test_real_forget_sets_are_forgotten_beside_real_weights(name):
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_real_forget_sets_are_learned_and_evaluated_beside_real_weights(name, tmp_path):
     stories = str(shared("models", "stories260K"))
     options = {"refusals": str(shared("tofu", "idontknow.jsonl"))} if name == "idk" else {}
-    if name != "grad_ascent":
+    if name not in ("sft", "grad_ascent"):
         options["retain"] = str(shared("tofu", "retain99.json"))
     settings = TrainSettings(
         template=stories, init=stories, data=str(shared("tofu", "forget01.json")), objective=name,
@@ -195,6 +197,19 @@ def test_real_forget_sets_are_forgotten_beside_real_weights(name):
     assert records[-1].step == 6
     assert all(math.isfinite(record.loss) for record in records)
     assert records[-1].loss < records[0].loss
+    controller.save_pretrained(tmp_path / "controller")
+    strength = -1.0 if name == "reverse" else 1.0
+    asked = TofuRequest(
+        target=stories, controllers={str(tmp_path / "controller"): strength}, limit=1,
+        data=str(shared("tofu")), forget="forget01", max_new_tokens=4,
+        prompt_format="open-instruct",
+    )  # fmt: skip
+    report = list(evaluate_tofu(asked))[-1].report
+    assert set(report["splits"]) == {"forget", "retain", "real_authors", "world_facts"}
+    assert 0 <= report["model_utility"] <= 1
+    for split in report["splits"].values():
+        assert split["n"] == 1
+        assert all(0 <= split[part] <= 1 for part in ("probability", "rouge"))
 
 
 def test_tofu_files_are_read_as_they_are():

@@ -11,10 +11,8 @@ from cmc.errors import DataError, SettingError, TrainingError
 from cmc.training import losses, run_training, train_controller
 from cmc.training.guard import SETTLING, Guard, Progress
 from cmc.training.losses import LOSSES
-from cmc.training.material import load_material
 from cmc.training.rows import SteeredScores
 from tests.test_training import (
-    SIZE,
     controller_of,
     data,  # noqa: F401
     llama,
@@ -69,63 +67,6 @@ def test_bf16_computes_in_bf16_and_keeps_weights_in_fp32(data):  # noqa: F811
     assert not torch.equal(half, half.bfloat16().float())
     with pytest.raises(SettingError, match="fp16"):
         settings_for(data, precision="fp16")
-
-
-# --- strengths --------------------------------------------------------------------------------
-
-
-def plain_loss(template, delta, examples, strengths):  # noqa: F811
-    """Return the cross entropy of template + strength x delta, one example at a time."""
-    found = []
-    for each, strength in zip(examples, strengths, strict=True):
-        ids = torch.tensor([each.prompt_ids + each.response_ids])
-        with torch.no_grad():
-            both = template(input_ids=ids).logits + strength * delta(input_ids=ids).logits
-        picked = both[0, len(each.prompt_ids) - 1 : -1, :SIZE].log_softmax(-1)
-        found += picked.gather(1, torch.tensor(each.response_ids)[:, None]).flatten().tolist()
-    return -sum(found) / len(found)
-
-
-def test_a_fixed_strength_is_the_plain_formula_with_it(data):  # noqa: F811
-    model, controller = template_of(llama(1)), controller_of()
-    settings = settings_for(
-        data, strength_low=0.5, strength_high=0.5, batch_size=64, held_out_fraction=0
-    )
-    examples = load_material(settings, model, controller).train
-    expected = plain_loss(model.model, controller.delta, examples, [0.5] * len(examples))
-    record = next(train_controller(controller, model, settings))
-    assert record.loss == pytest.approx(expected, rel=1e-5)
-
-
-def test_drawn_strengths_differ_by_example_and_step_and_not_by_how_a_batch_is_shared_out(
-    data,  # noqa: F811
-    monkeypatch,
-):
-    drawn = []
-    forward = SteeredScores.forward
-
-    def seen(self, batch, frozen, *rest):
-        if frozen.strengths is not None:
-            drawn.append(dict(zip(batch.examples, frozen.strengths.tolist(), strict=True)))
-        return forward(self, batch, frozen, *rest)
-
-    monkeypatch.setattr(SteeredScores, "forward", seen)
-    options = {"strength_low": 0.5, "strength_high": 1.5, "batch_size": 6, "max_steps": 6}
-    whole, _, _ = curve(settings_for(data, **options))
-    once = list(drawn)
-    drawn.clear()
-    parts, _, _ = curve(settings_for(data, accumulation=2, **options))
-    assert parts == pytest.approx(whole, rel=1e-5)
-    assert [one | two for one, two in zip(drawn[::2], drawn[1::2], strict=True)] == once
-    values = [value for each in once for value in each.values()]
-    assert len(set(values)) == len(values)
-    assert 0.5 <= min(values) < 0.8
-    assert 1.2 < max(values) <= 1.5
-
-
-def test_strengths_in_the_wrong_order_are_refused(data):  # noqa: F811
-    with pytest.raises(SettingError, match=r"strength low 1\.5 is above"):
-        settings_for(data, strength_low=1.5)
 
 
 # --- skipped batches --------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -78,13 +80,18 @@ def test_one_that_fails_leaves_the_others_alone(tmp_path, varied):
     assert states == ["finished", "failed", "finished"]
 
 
-def test_stopped_together_and_resumed_together_ends_as_if_uninterrupted(tmp_path, varied):
+@pytest.mark.parametrize("way", ["close", "signal"])
+def test_stopped_together_and_resumed_together_ends_as_if_uninterrupted(tmp_path, varied, way):
     whole = {tmp_path / "whole" / each.name: each for each in varied}
     list(run_together(whole))
     parts = {tmp_path / "parts" / each.name: each for each in varied}
     training = run_together(parts)
     list(itertools.islice(training, 7))  # one of three is a step ahead
-    training.close()
+    if way == "close":
+        training.close()
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)
+        list(training)
     assert {read(each / "status.json")["state"] for each in parts} == {"stopped"}
     list(run_together(parts))
     for one, other in zip(whole, parts, strict=True):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
-from tokenizers.models import Unigram
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers.models import BPE, Unigram
 from transformers import PreTrainedTokenizerFast
 
 import cmc
@@ -24,7 +24,7 @@ from cmc.vocab import (
     inspected_map,
     map_summary,
 )
-from cmc.vocab.canonical import split_incomplete
+from cmc.vocab.canonical import GPT2_ALPHABET, split_incomplete
 from cmc.vocab.pm_mined import _index
 from tests.conftest import real_vocabulary, shared, tiny_tokenizer, tiny_vocabulary
 
@@ -86,6 +86,26 @@ def unigram_with_bytes() -> Vocabulary:
 def test_unigram_with_byte_tokens_loses_nothing(text):
     vocabulary = unigram_with_bytes()
     assert vocabulary.decode(vocabulary.encode_continuation(text.encode())) == text
+
+
+@cache
+def bytes_before_the_cut() -> Vocabulary:
+    """Return a vocabulary whose tokenizer writes bytes first and cuts at spaces then."""
+    tokens = [*sorted(GPT2_ALPHABET), "ab", "Ġa", "Ġab"]
+    merges = [("a", "b"), ("Ġ", "a"), ("Ġa", "b")]
+    backend = Tokenizer(BPE({token: each for each, token in enumerate(tokens)}, merges))
+    backend.normalizer, backend.decoder = normalizers.ByteLevel(), decoders.ByteLevel()
+    backend.pre_tokenizer = pre_tokenizers.Split("Ġ", "merged_with_next")
+    return Vocabulary(PreTrainedTokenizerFast(tokenizer_object=backend))
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(max_size=20) | st.text("ab é\n", max_size=20))
+def test_a_tokenizer_that_writes_bytes_before_it_cuts_loses_nothing(text):
+    vocabulary = bytes_before_the_cut()
+    ids = vocabulary.encode_continuation(text.encode())
+    assert vocabulary.decode(ids) == text
+    assert ids == vocabulary.tokenizer(text, add_special_tokens=False).input_ids
 
 
 @given(st.text(max_size=8), st.integers(0, 40))

@@ -12,11 +12,15 @@ from tokenizers import Tokenizer, decoders
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
+from cmc.__main__ import main
 from cmc.errors import DataError
 from cmc.generation import ControlledModel
+from cmc.settings import MapRequest
 from cmc.vocab import VocabMap, Vocabulary, build_map, cache, composition, inspected_map
 from cmc.vocab.cache import map_folder
 from cmc.vocab.entries import diff_maps
+from cmc.workspace import Workspace
+from cmc.workspace.maps import inspect_map
 from tests.conftest import tiny_controller, tiny_target, tiny_vocabulary
 
 
@@ -199,4 +203,14 @@ def test_generation_reads_the_map_that_was_built(builds):
     for _ in range(2):
         ControlledModel(target, controllers, transfer="pm-mined")
     inspected_map(controllers[0].vocabulary, target.vocabulary, "pm-mined")
+    assert builds == ["build_map"]
+
+
+def test_command_and_app_read_the_map_that_was_built(builds, saved, capsys):
+    pair = {"controller": saved["controller"], "target": saved["byte"]}
+    named = [part for side, name in pair.items() for part in (f"--{side}", name)]
+    for _ in range(2):
+        assert main(["map", *named, "--transfer", "pm-mined", "--json"]) == 0
+        inspect_map(Workspace(), MapRequest(**pair, transfer="pm-mined"))
+    capsys.readouterr()
     assert builds == ["build_map"]

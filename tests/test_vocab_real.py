@@ -5,7 +5,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cmc.vocab import VocabMap, build_map
@@ -18,7 +18,8 @@ from tests.conftest import real_vocabulary
 LOSSLESS = ("llama2", "mistral_v1", "llama3", "qwen2_5", "gpt2")
 ALL = (*LOSSLESS, "t5_small")
 SPACED = ("llama2", "mistral_v1")  # put a space before any text
-UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.text(
+# What Python's tables do not know yet, another library may compose in another way.
+UNICODE = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=40) | st.text(
     st.sampled_from(" \n\t▁Ġ\x00é\u0301日あ한😀\u200d\ufeff🏳\U0010ffffaB1.'<>|s/"), max_size=40
 )
 
@@ -62,11 +63,14 @@ def test_text_in_many_languages_is_put_together_again(name):
 @pytest.mark.parametrize("name", LOSSLESS)
 @settings(max_examples=200, deadline=None)
 @given(text=UNICODE)
+@example(text="<s>")
+@example(text="▁ <unk>▁")
 def test_any_text_is_put_together_again(name, text):
     vocabulary = real_vocabulary(name)
     ids = vocabulary.encode_continuation(text.encode())
     assert vocabulary.spell(ids) == text.encode()
-    if not any(token in text for token in vocabulary.tokenizer.all_special_tokens):
+    specials = map(str, vocabulary.tokenizer.added_tokens_decoder.values())
+    if not any(token in text for token in specials):
         own = vocabulary.tokenizer(text, add_special_tokens=False).input_ids
         assert vocabulary.spell(own) == expected(name, text)
 
@@ -85,10 +89,10 @@ def test_t5_is_named_lossy_with_examples():
     assert losses.is_lossy
     assert {"\n", "\t", "{", "日", "я", "ω", "한", "😀"} <= set(losses.unspelled)
     assert not {"A", " ,"} & set(losses.unspelled)
-    for example in losses.unspelled:
-        ids = vocabulary.tokenizer(f"a{example}a", add_special_tokens=False).input_ids
+    for lost in losses.unspelled:
+        ids = vocabulary.tokenizer(f"a{lost}a", add_special_tokens=False).input_ids
         back = vocabulary.tokenizer.decode(ids, skip_special_tokens=True)
-        assert back != f"a{example}a", repr(example)
+        assert back != f"a{lost}a", repr(lost)
     assert dict(losses.rewritten)["ﬁ"] == "fi"
 
 

@@ -1,5 +1,6 @@
 """Hostile tokenizer files end in a clear error, and never in this process."""
 
+import base64
 import json
 import os
 import resource
@@ -115,6 +116,39 @@ def test_a_hostile_tokenizer_is_refused_by_another_process(folder, change, monke
     with pytest.raises(TokenizerError, match="tokenizer of it") as caught:
         try_tokenizer(folder, "it")
     assert "valid tokenizer.json" in caught.value.sentence()
+
+
+def junk_in_place_of_a_table(told):
+    table = base64.b64encode((400).to_bytes(4, "little") + b"\xff" * 800).decode()
+    told["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": table}
+
+
+def frame_without_its_token(told):
+    told["post_processor"] = {
+        "type": "TemplateProcessing", "special_tokens": {}, "pair": [],
+        "single": [{"SpecialToken": {"id": "none", "type_id": 0}}],
+    }  # fmt: skip
+
+
+def pieces_of_no_length(told):
+    told["pre_tokenizer"] = {"type": "FixedLength", "length": 0}
+
+
+def prefix_longer_than_its_tokens(told):
+    told["model"]["continuing_subword_prefix"] = "x" * 40
+
+
+PANICS = (
+    junk_in_place_of_a_table, frame_without_its_token, pieces_of_no_length,
+    prefix_longer_than_its_tokens,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", PANICS, ids=lambda change: change.__name__)
+def test_what_makes_the_rust_code_panic_is_refused_by_another_process(folder, change):
+    rewrite(folder, change)
+    with pytest.raises(TokenizerError, match="PanicException"):
+        try_tokenizer(folder, "it")
 
 
 JUNK = {

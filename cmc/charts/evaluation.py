@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from cmc.charts.style import GREY, INK, TRANSFER_COLOURS, calm, with_message
+from cmc.charts.style import COLOURS, GREY, INK, TRANSFER_COLOURS, calm, with_message
 
 
 def transfer_bars(rows: Sequence[Mapping[str, Any]], template: Mapping[str, Any]) -> go.Figure:
@@ -40,6 +40,38 @@ def transfer_bars(rows: Sequence[Mapping[str, Any]], template: Mapping[str, Any]
     figure.update_xaxes(categoryorder="array", categoryarray=list(dict.fromkeys(frame["target"])))
     figure.update_yaxes(title_text="exact match", range=[0, 1.05], tickformat=".1f")
     return figure.update_layout(barmode="group", bargap=0.35)
+
+
+def measure_dots(frame: pd.DataFrame) -> go.Figure:
+    """Draw figures as dots with their 95 % intervals, the base beside each as a tick.
+
+    Args:
+        frame: `name, value, low, high, base, controller, target`, one row per figure, top first.
+    """
+    figure = calm(
+        go.Figure(), height=110 + 30 * max(3, frame["name"].nunique() if len(frame) else 0)
+    )
+    if frame.empty:
+        return with_message(figure, "Run an evaluation to see it here.")
+    for number, (who, group) in enumerate(frame.groupby(["controller", "target"], sort=False)):
+        known = group.fillna({"low": group["value"], "high": group["value"]})
+        figure.add_scatter(
+            x=known["value"].tolist(), y=known["name"].tolist(), mode="markers",
+            name=" on ".join(filter(None, who)), marker={"size": 9, "color": COLOURS[number % 6]},
+            error_x={
+                "array": (known["high"] - known["value"]).tolist(),
+                "arrayminus": (known["value"] - known["low"]).tolist(), "width": 3, "thickness": 1,
+            },
+        )  # fmt: skip
+    based = frame.dropna(subset=["base"])
+    if len(based):
+        marker = {"symbol": "line-ns-open", "size": 13, "line": {"width": 2.5, "color": INK}}
+        figure.add_scatter(
+            x=based["base"].tolist(), y=based["name"].tolist(), mode="markers", name="base",
+            marker=marker,
+        )  # fmt: skip
+    figure.update_xaxes(showgrid=True)
+    return figure.update_yaxes(autorange="reversed", showgrid=False)
 
 
 def _add_marks(figure: go.Figure, frame: pd.DataFrame, column: str, name: str, symbol: str) -> None:

@@ -11,6 +11,7 @@ BLUE, ORANGE, GREEN, PURPLE, RED, GREY = (
     "#d5545c",
     "#8b95a7",
 )
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)  # of lines and dots, in their order
 PINK = "#d64f9b"
 TRANSFER_COLOURS = {"cover": BLUE, "pm-mined": ORANGE, "same": GREEN}
 KIND_COLOURS = {
@@ -49,3 +50,8 @@ def with_message(figure: go.Figure, text: str) -> go.Figure:
     """Say in an empty chart what will be there."""
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
     return figure.add_annotation(text=text, showarrow=False, font={"size": 14, "color": INK})
+
+
+def waiting(text: str) -> go.Figure:
+    """Return an empty chart that says when it will be filled."""
+    return with_message(calm(go.Figure(), height=200), text)

@@ -6,9 +6,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from cmc.charts.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, calm, with_message
+from cmc.charts.style import BLUE, COLOURS, GREEN, GREY, INK, RED, calm, with_message
 
-LINE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
 HARM = "rgba(213, 84, 92, 0.14)"
 METRIC_NAMES = {
     "exact_match": "exact match",
@@ -31,7 +30,7 @@ def strength_lines(report: Mapping[str, Any]) -> go.Figure:
     advised = {(each["controller"], each["target"]): each
                for each in report.get("recommendations") or []}  # fmt: skip
     for number, (pair, group) in enumerate(pairs):
-        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         name = pair[1] if frame["controller"].nunique() == 1 else " on ".join(pair)
         _add_line(figure, group.sort_values("strength"), name, colour)
         _add_advice(figure, advised.get(pair) or {}, name, colour)
@@ -68,7 +67,7 @@ def trade_off(report: Mapping[str, Any]) -> go.Figure:
             mode="lines+markers+text", text=[f"{each:g}" for each in group["strength"]],
             textposition="top center", textfont={"size": 11, "color": INK},
             marker={"symbol": stars, "size": sizes},
-            line={"color": LINE_COLOURS[number % len(LINE_COLOURS)], "width": 2},
+            line={"color": COLOURS[number % len(COLOURS)], "width": 2},
         )  # fmt: skip
     figure.update_xaxes(title_text="recall of what is to be forgotten", range=[-0.04, 1.08])
     return figure.update_yaxes(title_text="recall of the rest", range=[-0.04, 1.12])

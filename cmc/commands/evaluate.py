@@ -6,6 +6,7 @@ from typing import Any
 
 from cmc.arguments import add_fields
 from cmc.commands.evaluate_alpaca import add_alpaca
+from cmc.commands.evaluate_forgetting import add_forgetting
 from cmc.commands.evaluate_lab import add_lab_table
 from cmc.commands.evaluate_runs import add_evaluation_runs
 from cmc.commands.evaluate_tofu import add_tofu
@@ -26,6 +27,7 @@ def add_evaluate(commands: Any) -> None:
     add_tofu(evaluate)
     add_alpaca(evaluate)
     add_evaluation_runs(evaluate)
+    add_forgetting(evaluate)
     add_lab_table(evaluate)
 
 

@@ -109,10 +109,12 @@ def show_report(report: dict[str, Any]) -> None:
     """Print a report of any kind."""
     from cmc.commands.evaluate import show_transfer
     from cmc.commands.evaluate_alpaca import show_alpaca
+    from cmc.commands.evaluate_forgetting import show_forgetting
     from cmc.commands.evaluate_tofu import show_tofu
 
     known = {"sweep": show_sweep, "check": show_check, "suite": show_suite}
     known |= {"transfer": show_transfer, "tofu": show_tofu, "alpaca": show_alpaca}
+    known["forgetting"] = show_forgetting
     if report.get("kind") in known:
         known[report["kind"]](report)
     else:

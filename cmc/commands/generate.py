@@ -12,6 +12,7 @@ from cmc.settings import (
     TRANSFERS,
     CoverSettings,
     GenerationRequest,
+    Loading,
     Rails,
     Sampling,
 )
@@ -32,7 +33,7 @@ def add_generate(commands: Any) -> None:
         "--map", action="append", default=[], metavar="FILE or NAME@VERSION",
         help="vocab map of each controller, in their order, instead of building one",
     )  # fmt: skip
-    add_fields(generate, Sampling, CoverSettings, Rails)
+    add_fields(generate, Sampling, CoverSettings, Rails, Loading)
 
 
 def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -40,16 +41,16 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
         GenerationRequest, parsed, prompts=tuple(parsed.prompts),
         controllers=named_strengths(parsed.controller, parsed.strength),
         sampling=filled_request(Sampling, parsed), cover=filled_request(CoverSettings, parsed),
-        rails=filled_request(Rails, parsed),
+        rails=filled_request(Rails, parsed), loading=filled_request(Loading, parsed),
     )  # fmt: skip
     from cmc.controller import load_controller
-    from cmc.generation import ControlledModel, Row
+    from cmc.generation import ControlledModel
     from cmc.models import load_language_model
     from cmc.store import Store, place_of
     from cmc.store.maps import load_map
 
     controllers = [load_controller(place_of(name)) for name in request.controllers]
-    target = load_language_model(request.target)
+    target = load_language_model(request.target, loading=request.loading)
     pairs = zip(parsed.map, controllers, strict=False)
     maps = [load_map(name, each.vocabulary, target.vocabulary, Store()) for name, each in pairs]
     how = {name: getattr(request, name) for name in ("transfer", "cover", "rails")}
@@ -58,8 +59,7 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
     outputs = []
     for prompt in request.prompts:
         started = time.perf_counter()
-        text = model.prompt(prompt)
-        rows = [Row(text, (0.0,) * len(strengths)), Row(text, strengths)]
+        rows = [model.row(prompt, each) for each in ((0.0,) * len(strengths), strengths)]
         base, controlled = model.generate(rows, request.sampling)
         if controlled.is_windowed:
             least = min(each.context for each in controllers)

@@ -65,14 +65,15 @@ def _text(name: str) -> str:
         return ""
     try:
         with Path(name).open("rb") as file:
-            text = file.read(LARGEST_TEXT + 1).decode("utf-8")
+            data = file.read(LARGEST_TEXT + 1)
+        text = data.decode("utf-8") if len(data) <= LARGEST_TEXT else ""
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise DataError(
             f"{name} cannot be read ({reason})", hint="Give a text file in UTF-8."
         ) from error
-    if not text.strip() or len(text.encode()) > LARGEST_TEXT:
-        what = "is empty" if not text.strip() else f"is larger than {LARGEST_TEXT >> 20} MB"
+    if not text.strip():
+        what = f"is larger than {LARGEST_TEXT >> 20} MB" if len(data) > LARGEST_TEXT else "is empty"
         raise DataError(f"{name} {what}", hint="Give a text of a few pages.")
     return text
 

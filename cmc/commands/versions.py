@@ -1,11 +1,14 @@
-"""`versions …`: list, show, compare, label, roll back, keep and export what is in the store."""
+"""`versions …`: list, show, compare, label, roll back, keep, export, publish what is kept."""
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import Any
 
+from cmc.arguments import add_fields, filled_request
 from cmc.commands.options import add_command
+from cmc.settings import PublishRequest
 
 KINDS = ("controller", "map", "report")
 
@@ -29,6 +32,14 @@ def add_versions(commands: Any) -> None:
     keep.add_argument("folder")
     export = _add(group, "export", "copy a version's files", _export, _show_version, ["reference"])
     export.add_argument("--out", required=True, help="a folder that is not there yet")
+    about = "upload a controller to the Hub with your own token"
+    publish = add_command(group, "publish", about, _publish, _show_published)
+    publish.add_argument("reference", help="NAME, NAME@NUMBER or NAME@LABEL")
+    add_fields(publish, PublishRequest)
+    publish.add_argument(
+        "--token-variable", default="HF_TOKEN", metavar="NAME",
+        help="environment variable with the token; without it, that of `hf auth login`",
+    )  # fmt: skip
 
 
 def _add(
@@ -97,6 +108,20 @@ def _export(parsed: argparse.Namespace) -> dict[str, Any]:
 
     out = Path(parsed.out)
     return {**Store().export(parsed.kind, parsed.reference, out).told(), "folder": str(out)}
+
+
+def _publish(parsed: argparse.Namespace) -> dict[str, Any]:
+    from cmc.store import Store
+    from cmc.store.publish import publish_version
+
+    request = filled_request(PublishRequest, parsed)
+    token = os.environ.get(parsed.token_variable, "")
+    address = publish_version(Store(), parsed.reference, request, token=token)
+    return {"address": address, "version": Store().find("controller", parsed.reference).reference}
+
+
+def _show_published(result: dict[str, Any]) -> None:
+    print(f"{result['version']} is at {result['address']}")
 
 
 def _show_list(result: dict[str, Any]) -> None:

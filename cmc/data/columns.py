@@ -1,5 +1,6 @@
 """One row of any common layout as a question with its answer."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,7 @@ def as_record(item: Any, row: int, name: str, columns: Mapping[str, str]) -> Rec
         for field, place in places.items()
     }
     for field in ("instruction", "output"):
-        if not values[field].strip():
+        if not any(each.isprintable() and not each.isspace() for each in values[field]):
             raise DataError(
                 f'{where} has an empty "{places[field]}"', hint="Fill it in or remove the row."
             )
@@ -111,9 +112,12 @@ def _field(value: Any, field: str, is_optional: bool, where: str) -> str:
     if value is None and is_optional:
         return ""
     if not isinstance(value, str):
+        is_nested = isinstance(value, dict | list | bytes)
         raise DataError(
-            f'"{field}" in {where} is {_kind(value)}, not text', hint="Put it in quotes."
-        )
+            f'"{field}" in {where} is {_kind(value)}, not text',
+            hint="Put the text itself there, or say which column holds it (columns)."
+            if is_nested else "Put it in quotes, or remove the row.",
+        )  # fmt: skip
     if len(value) > MAX_FIELD:
         raise DataError(
             f'"{field}" in {where} has {len(value):,} characters; the limit is {MAX_FIELD:,}',
@@ -132,4 +136,7 @@ def _field(value: Any, field: str, is_optional: bool, where: str) -> str:
 def _kind(value: Any) -> str:
     """Return what a person calls the JSON type of `value`."""
     kinds = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+    kinds[bytes] = "binary data"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN or infinite"
     return "null" if value is None else kinds.get(type(value), "a number")

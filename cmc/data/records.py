@@ -1,18 +1,21 @@
 """Records: read, check, split, fingerprint."""
 
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
 from cmc.data.columns import FIELDS, NEEDED, Record, as_record, columns_of
-from cmc.data.files import read_rows
+from cmc.data.files import data_files, read_rows, rows_of_file
 from cmc.errors import DataError
 from cmc.settings import lab_folder
 
 MAX_RECORDS = 500_000
+MAX_TEXT = 300_000_000  # bytes that the records' texts take in memory
 
 
 def read_records(source: str | Path, *, limit: int = 0, columns: str = "") -> list[Record]:
@@ -30,20 +33,25 @@ def read_records(source: str | Path, *, limit: int = 0, columns: str = "") -> li
             the message names the line, byte or row, the hint the remedy.
     """
     place = _data_path(source)
-    name, named = Path(place).name, named_columns(columns)
-    records: list[Record] = []
-    for row, item in enumerate(read_rows(place), start=1):
-        if row > MAX_RECORDS:
-            raise DataError(
-                f"{name} holds more than {MAX_RECORDS:,} records",
-                hint="Set a limit, or cut the file.",
-            )
-        records.append(as_record(item, row, name, named))
-        if len(records) == limit:
-            break
+    name, found = Path(place).name, _checked_rows(place, named_columns(columns))
+    records, taken = [], 0
+    for record in itertools.islice(found, limit or None):
+        records.append(record)
+        taken += sum(map(sys.getsizeof, (record.instruction, record.input, record.output)))
+        if len(records) > MAX_RECORDS or taken > MAX_TEXT:
+            is_long = taken > MAX_TEXT
+            most = f"{MAX_TEXT // 10**6:,} MB of text" if is_long else f"{MAX_RECORDS:,} records"
+            raise DataError(f"{name} holds more than {most}", hint="Set a limit, or cut the file.")
     if not records:
         raise DataError(f"{name} is empty", hint=f"Put records into it. {NEEDED}")
     return records
+
+
+def _checked_rows(place: str | Path, named: dict[str, str]) -> Iterator[Record]:
+    """Yield the records of all files; a row is counted within its own file."""
+    for part in data_files(place):
+        for row, item in enumerate(rows_of_file(part), start=1):
+            yield as_record(item, row, Path(part).name, named)
 
 
 def read_columns(source: str | Path, columns: str = "") -> tuple[dict[str, str], list[str]]:

@@ -24,6 +24,11 @@ class Answer:
         """Whether it is the expected answer, white space aside."""
         return exact_match(self.text, self.expected)
 
+    @property
+    def opening(self) -> str:
+        """As much as the expected answer is long, in words: what comes behind tells nothing."""
+        return " ".join(self.text.split()[: len(self.expected.split())])
+
 
 def ask(
     model: ControlledModel,
@@ -31,6 +36,7 @@ def ask(
     strengths: tuple[float, ...],
     batch_size: int,
     prompt_format: str | None = None,
+    max_new_tokens: int = 0,
 ) -> Iterator[Answer]:
     """Yield the greedy answers of a model, in the order of the records.
 
@@ -40,9 +46,10 @@ def ask(
         strengths: one per controller.
         batch_size: questions asked at once; no answer depends on it.
         prompt_format: how questions are put, by default as the controllers were trained.
+        max_new_tokens: of an answer at most, where fewer than usual are enough.
     """
     prompt_format = prompt_format or model.prompt_format
-    sampling = Sampling(max_new_tokens=ANSWER_TOKENS)
+    sampling = Sampling(max_new_tokens=min(max_new_tokens or ANSWER_TOKENS, ANSWER_TOKENS))
     for start in range(0, len(records), batch_size):
         part = records[start : start + batch_size]
         rows = [

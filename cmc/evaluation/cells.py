@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Progress:
     answers: list[Answer] = field(default_factory=list)
     report: dict[str, Any] | None = None
     found: dict[str, Any] | None = None  # what the cell called `message` gave
+    then: str = ""  # the cell that is measured next
     write: Callable[[Path], None] | None = None  # the report's other files, into a folder
 
 
@@ -49,16 +51,16 @@ def measured(
     """
     # The template may be a target too: what is asked twice is measured, and counted, once.
     cells = list({cell.key: cell for cell in cells}.values())
-    done = sum(cell.key in found for cell in cells)
-    for cell in cells:
-        if cell.key in found:
-            continue
+    missing = [cell for cell in cells if cell.key not in found]
+    done = len(cells) - len(missing)
+    for cell, then in zip_longest(missing, missing[1:]):
         found[cell.key] = cell.measure()
         done += 1
         answers = [Answer(each["question"], each["expected"], each["text"])
                    for each in found[cell.key].get("answers", [])]  # fmt: skip
         total = len(cells) + further
-        yield Progress(done, total, cell.key, answers, found=found[cell.key])
+        yield Progress(done, total, cell.key, answers, found=found[cell.key],
+                       then=then.key if then else "")  # fmt: skip
 
 
 def told_answers(

@@ -26,6 +26,7 @@ class Example:
     base_score: float | None
     score: float | None
     reason: str = ""
+    transfer: str = ""
 
     @property
     def difference(self) -> float:
@@ -65,6 +66,7 @@ def _example(cell: Mapping[str, Any], said: Mapping[str, Any], base: Mapping[str
         base_score=said.get("base_score", base.get("score")),
         score=said.get("score"),
         reason=said.get("reason", ""),
+        transfer=str(cell.get("transfer") or ""),
     )
 
 

@@ -48,10 +48,13 @@ class _Journal:
         about = {"step": self.done + 1, "key": progress.message}
         append_record(self.folder / RECORDS, about | {"found": progress.found or {}})
         self.done, self.total = self.done + 1, progress.total
-        self.tell(f"{progress.message} is measured.")
+        append_log(self.folder, f"{progress.message} is measured.")
+        is_last = self.done >= self.total
+        now = f"Measuring {progress.then}." if progress.then else f"{progress.message} is measured."
+        self.tell("Writing the report." if is_last else now)
 
     def tell(self, message: str) -> None:
-        """Say where the run stands, in the status and in the log."""
+        """Say where the run stands and what it does now, in the status and in the log."""
         append_log(self.folder, message)
         write_json(self.folder / STATUS, {
             "state": self.state, "step": self.done, "steps": self.total, "message": message,

@@ -8,6 +8,7 @@ from cmc.errors import SettingError
 from cmc.evaluation.alpaca import evaluate_alpaca
 from cmc.evaluation.cells import Progress
 from cmc.evaluation.check import evaluate_check
+from cmc.evaluation.forgetting import evaluate_forgetting
 from cmc.evaluation.suite import evaluate_suite
 from cmc.evaluation.sweep import evaluate_sweep
 from cmc.evaluation.tofu import evaluate_tofu
@@ -15,6 +16,7 @@ from cmc.evaluation.transfer import evaluate_transfer
 from cmc.settings import (
     AlpacaRequest,
     CheckRequest,
+    ForgettingRequest,
     SuiteRequest,
     SweepRequest,
     TofuRequest,
@@ -37,6 +39,7 @@ KINDS: Mapping[str, Kind] = {
     "suite": Kind(SuiteRequest, evaluate_suite),
     "tofu": Kind(TofuRequest, evaluate_tofu),
     "alpaca": Kind(AlpacaRequest, evaluate_alpaca),
+    "forgetting": Kind(ForgettingRequest, evaluate_forgetting),
 }
 
 

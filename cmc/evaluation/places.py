@@ -7,8 +7,8 @@ from typing import Any
 
 from cmc.store import pinned
 
-FILES = ("target", "targets", "template", "data", "retain", "suite", "reference", "retain_log",
-         "against", "gold")  # fmt: skip
+FILES = ("target", "targets", "template", "init", "data", "retain", "other", "suite",
+         "reference", "retain_log", "against", "gold")  # fmt: skip
 
 
 def with_places(request: Any) -> Any:

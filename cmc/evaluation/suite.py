@@ -16,7 +16,7 @@ from cmc.evaluation.judges.reference import ReferenceJudge
 from cmc.evaluation.preferences import DRAW
 from cmc.evaluation.provenance import describe_controllers, describe_models, provenance
 from cmc.evaluation.regressions import compare_suites, earlier_report
-from cmc.generation import ControlledModel, Row
+from cmc.generation import ControlledModel
 from cmc.models import load_language_model
 from cmc.settings import Sampling, SuiteRequest
 from cmc.store import place_of
@@ -93,7 +93,7 @@ def _answers(
     sampling, answers = Sampling(max_new_tokens=request.max_new_tokens), []
     for start in range(0, len(tests), request.batch_size):
         part = tests[start : start + request.batch_size]
-        rows = [Row(model.prompt(each.prompt), (strength,))
+        rows = [model.row(each.prompt, (strength,))
                 for strength in (0.0, request.strength) for each in part]  # fmt: skip
         said = [each.text.strip() for each in model.generate(rows, sampling)]
         for test, base, answer in zip(part, said[: len(part)], said[len(part) :], strict=True):

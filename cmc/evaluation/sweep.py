@@ -64,6 +64,13 @@ def evaluate_sweep(
     yield Progress(len(cells), len(cells), "done", report=report)
 
 
+def rows_so_far(found: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a sweep that is not finished, from the cells that are measured."""
+    # Answers and single verdicts are cells as well, and make no row yet.
+    whole = [key for key, cell in found.items() if {"strength", "transfer"} <= set(cell)]
+    return [_row(key, found) for key in whole]
+
+
 class _Sweep:
     """Loads what the next cell needs, and measures it."""
 
@@ -178,17 +185,12 @@ def _exact(said: Sequence[Answer]) -> dict[str, Any]:
 
 def _recalled(said: Sequence[list[Answer]]) -> dict[str, Any]:
     """Score ROUGE-L recall of what must stay; `forget` is that of what is to be forgotten."""
-    forgotten, stays = ([rouge_l_recall(_said_first(each), each.expected) for each in part]
+    forgotten, stays = ([rouge_l_recall(each.opening, each.expected) for each in part]
                         for part in said)  # fmt: skip
     reasons = [*["to be forgotten"] * len(forgotten), *["must stay"] * len(stays)]
     answers = told_answers([*said[0], *said[1]], [*(1 - each for each in forgotten), *stays],
                            reasons)  # fmt: skip
     return {**_told(_mean(stays)), "forget": _told(_mean(forgotten)), "answers": answers}
-
-
-def _said_first(answer: Answer) -> str:
-    """Return as much of an answer as the expected one is long: what comes behind tells nothing."""
-    return " ".join(answer.text.split()[: len(answer.expected.split())])
 
 
 def _mean(values: Sequence[float]) -> Interval:

@@ -142,7 +142,7 @@ class _Measure:
         interval = wilson_interval(hits)
         return {
             "target": target.name, "controller": request.controller, "base": base,
-            "strength": request.strength if controllers else 0.0,
+            "strength": request.strength if controllers else 0.0, "transfer": transfer or "",
             "exact_match": interval.value, "low": interval.low, "high": interval.high,
             "n": interval.n, "answers": told_answers(answers, [float(hit) for hit in hits]),
         }  # fmt: skip

@@ -3,6 +3,10 @@
 import time
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from typing import Any
+
+from torch import Tensor
+from transformers import LogitsProcessorList, PreTrainedModel
 
 from cmc.controller import Controller
 from cmc.data import format_prompt, response_prefix
@@ -10,7 +14,7 @@ from cmc.errors import SettingError
 from cmc.generation.decoder import Decoder, Row
 from cmc.generation.details import token_details
 from cmc.generation.mix import Steering
-from cmc.generation.processor import ControlProcessor
+from cmc.generation.processor import ControlProcessor, check_decoding, read_prompts
 from cmc.generation.sampling import Sampler
 from cmc.generation.scoring import text_logprobs
 from cmc.generation.spelling import Spelling
@@ -114,6 +118,36 @@ class ControlledModel:
         """
         eos_ids = self.target.vocabulary.eos_ids
         return ControlProcessor(self.decoder(rows).mix, len(rows), eos_ids)
+
+    def custom_generate(
+        self, model: PreTrainedModel, input_ids: Tensor, logits_processor: LogitsProcessorList,
+        strengths: Sequence[float] = (), prompts: Sequence[str] | None = None, **more: Any,
+    ) -> Any:  # fmt: skip
+        """Decode under control inside transformers' own `generate`, which calls this.
+
+        Example:
+            >>> ids = model.target.tokenizer(prompt, return_tensors="pt")  # doctest: +SKIP
+            >>> model.target.model.generate(  # doctest: +SKIP
+            ...     **ids, custom_generate=model.custom_generate, strengths=[1.0])
+
+        Args:
+            model: the target.
+            input_ids: `(batch, time)`.
+            logits_processor: what `generate` makes of its other settings; acts after control.
+            strengths: one per controller, the same for all texts.
+            prompts: what the controllers read, by default the target's own prompts.
+            more: what else `generate` prepared.
+
+        Raises:
+            ControlError: `generate` searches beams, or `model` is not this target.
+        """
+        check_decoding(model, self.target.model, more["generation_config"])
+        texts = prompts or read_prompts(input_ids, more.get("attention_mask"), self.target)
+        # With several answers per prompt, a prompt's answers stand one behind the other.
+        times = len(input_ids) // len(texts)
+        rows = [Row(text, tuple(strengths)) for text in texts for _ in range(times)]
+        processors = LogitsProcessorList([self.processor(rows), *logits_processor])
+        return model._sample(input_ids, logits_processor=processors, **more)
 
     def generate(
         self, rows: Sequence[Row], sampling: Sampling, *, top: int = 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from cmc.generation.network import Tree
+from cmc.generation.layout import Tree
 from cmc.generation.reader import Reader, TextReader
 from cmc.generation.spelling import Reach, Spelling
 from cmc.generation.table import Table, Term
@@ -95,8 +95,7 @@ class CoverControl:
         self.reader.advance(rows)
         self._asked = [self._start(row) for row in rows]
         self._table = self._trunk_table(self._asked)
-        count = min(self._settings.target_candidates, logits.shape[1])
-        favourites = logits[list(rows)].topk(count).indices.tolist()
+        favourites = self._favourites(logits[list(rows)])
         proposed = {}
         for each, tokens in zip(self._asked, favourites, strict=True):
             extra = [] if forced is None else [forced[each.number]]
@@ -135,6 +134,13 @@ class CoverControl:
             self._fill(control[each.number], each, next(gains), self._ending(each, table))
         return control
 
+    def _favourites(self, logits: Tensor) -> list[list[int]]:
+        count = min(self._settings.target_candidates, logits.shape[1])
+        best = logits.topk(count)
+        near = (best.values >= best.values[:, :1] - self._settings.margin).sum(-1)
+        pairs = zip(best.indices.tolist(), near.tolist(), strict=True)
+        return [ids[:kept] for ids, kept in pairs]
+
     def _start(self, row: int) -> _Row:
         follower = self.reader.followers[row]
         return _Row(row, self.reader.root(row), follower.pending, tuple(follower.trunk))
@@ -155,7 +161,8 @@ class CoverControl:
             rest = asked.pending[covering.ends[depth - 1] if depth else 0 :]
             node = asked.nodes[covering.ids[:depth]]
             start, end = self._spelling.index.interval(rest)
-            for token in table.best(node, start, end, self._settings.controller_candidates):
+            most, margin = self._settings.controller_candidates, self._settings.margin
+            for token in table.best(node, start, end, most, margin):
                 more = self._spelling.of_controller(token)[len(rest) :]
                 if more and (first := self._spelling.first_token(more)) >= 0:
                     yield first

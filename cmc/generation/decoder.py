@@ -10,10 +10,11 @@ from transformers import DynamicCache
 
 from cmc.errors import ControlError, SettingError
 from cmc.generation.details import Step
+from cmc.generation.memory import memory_told
 from cmc.generation.mix import Control, Mix, Steering, control_of, uses_prior
 from cmc.generation.reader import Reader
 from cmc.generation.spelling import Spelling
-from cmc.models import LanguageModel
+from cmc.models import LanguageModel, cache_keyword
 from cmc.settings import Rails
 from cmc.vocab import Vocabulary
 
@@ -122,7 +123,7 @@ class Decoder:
         positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -self._input.shape[1] :]
         output = read(
             self._target, input_ids=self._input.to(device), attention_mask=mask,
-            position_ids=positions, past_key_values=self._cache, logits_to_keep=1,
+            position_ids=positions, cache=self._cache, logits_to_keep=1,
         )  # fmt: skip
         return output[:, -1]
 
@@ -133,19 +134,15 @@ class Decoder:
         self.mix.push({row: chosen[row] for row in active})
 
 
-def read(target: LanguageModel, **inputs: Any) -> Tensor:
-    """Return `(batch, time, vocab)` float32 logits of the target.
+def read(target: LanguageModel, *, cache: DynamicCache, **inputs: Any) -> Tensor:
+    """Return `(batch, time, vocab)` float32 logits of the target, which goes on from a cache.
 
     Raises:
         ControlError: there is too little memory, or the scores are no numbers.
     """
-    try:
-        logits = target.model(**inputs, use_cache=True).logits.float()
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise ControlError(
-            f"there is too little memory to go on with {target.name}",
-            hint="Ask fewer things at once, shorten the prompt, or choose a smaller model.",
-        ) from error
+    with memory_told(target.name):
+        named = {cache_keyword(target.model): cache}
+        logits = target.model(**inputs, **named, use_cache=True).logits.float()
     if torch.isnan(logits).any():
         raise ControlError(
             f"{target.name} gave scores that are no numbers",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from cmc.generation.boundaries import held_back, still_open
 from cmc.vocab import Vocabulary
 from cmc.vocab.canonical import split_incomplete
 
@@ -27,8 +28,10 @@ class Follower:
     pending: bytes = b""
     is_windowed: bool = False
     _keeps_first: bool = field(init=False)
+    _held_back: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self._held_back = held_back(self.vocabulary)
         self._keeps_first = self.ids[:1] == [self.vocabulary.bos_id]
         if not self.ids:
             # A network needs one token to start from; the end of another text is the nearest.
@@ -40,11 +43,9 @@ class Follower:
         self.pending += data
         text, rest = split_incomplete(self.pending)
         segments = self.vocabulary.segments(text)
-        # White space at the end may still join the next word, and with it the piece before.
-        open_segments = 2 if text[-1:].isspace() else 1
         ids = [
             each
-            for segment in segments[:-open_segments]
+            for segment in segments[: -still_open(text, self._held_back)]
             for each in self.vocabulary.encode_segment(segment)
         ]
         if not ids:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from transformers import LogitsProcessor
+from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 
 from cmc.errors import ControlError
 from cmc.generation.mix import Mix
+from cmc.models import LanguageModel
+from cmc.vocab import Vocabulary
 
 
 class ControlProcessor(LogitsProcessor):
@@ -58,3 +60,43 @@ class ControlProcessor(LogitsProcessor):
         chosen = input_ids[:, -1].tolist()
         self._active = [row for row in self._active if chosen[row] not in self._eos_ids]
         self._mix.push({row: chosen[row] for row in self._active})
+
+
+def check_decoding(
+    model: PreTrainedModel, target: PreTrainedModel, settings: GenerationConfig
+) -> None:
+    """Refuse what control cannot follow token by token.
+
+    Raises:
+        ControlError: another model generates, or beams are searched.
+    """
+    if model is not target:
+        raise ControlError(
+            "generate was called on another model than the controlled target",
+            hint="Call `generate` of the target that this controlled model was made with.",
+        )
+    if (settings.num_beams or 1) > 1:
+        raise ControlError(
+            f"control does not work with a search over {settings.num_beams} beams",
+            hint="Use greedy decoding or sampling.",
+        )
+
+
+def read_prompts(
+    input_ids: torch.Tensor, mask: torch.Tensor | None, target: LanguageModel
+) -> list[str]:
+    """Return the texts of `(batch, time)` ids, without padding and tokens that spell nothing."""
+    seen = torch.ones_like(input_ids) if mask is None else mask
+    return [
+        _read_prompt(ids[kept.bool()].tolist(), target.vocabulary)
+        for ids, kept in zip(input_ids, seen, strict=True)
+    ]
+
+
+def _read_prompt(ids: list[int], vocabulary: Vocabulary) -> str:
+    # Some tokenizers put a space before a text; it is no part of what was typed.
+    text = vocabulary.decode(ids)
+    return next(
+        (each for each in (text, text.removeprefix(" ")) if vocabulary.encode_prompt(each) == ids),
+        text,
+    )

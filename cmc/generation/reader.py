@@ -8,7 +8,8 @@ from torch import Tensor
 
 from cmc.controller import Controller
 from cmc.generation.follower import Follower
-from cmc.generation.network import Tree, TreeNetwork
+from cmc.generation.layout import Tree, lay_out
+from cmc.generation.network import TreeNetwork
 
 
 @dataclass
@@ -37,10 +38,9 @@ class Reader:
         ]
         networks = [controller.delta] + ([controller.prior] if use_prior else [])
         self._networks = [
-            TreeNetwork(network, len(prompts), vocabulary.size)
-            for network in networks
-            if network is not None
+            TreeNetwork(network, vocabulary.size) for network in networks if network is not None
         ]
+        self._lengths = [0] * len(prompts)  # tokens kept per row
         self._chains: list[list[int]] = [[] for _ in prompts]
         self._known: list[dict[int, Scores]] = [{} for _ in prompts]
         self.computed = 0
@@ -52,8 +52,7 @@ class Reader:
         for row in rows:
             chain, root = self.chain(row), self.root(row)
             kept = self._common(row, chain, root)
-            for network in self._networks:
-                network.lengths[row] = kept
+            self._lengths[row] = kept
             self._known[row] = {i: s for i, s in self._known[row].items() if root <= i < kept}
             for number, token in enumerate(chain[kept:]):
                 trees[row].add(token, number - 1, kept)
@@ -63,9 +62,8 @@ class Reader:
             return
         scores = iter(self._forward(trees, wanted))
         for row in rows:
-            kept = len(self._chains[row]) - len(trees[row].tokens)
-            for network in self._networks:
-                network.keep(row, len(trees[row].tokens))
+            kept = self._lengths[row]
+            self._lengths[row] += len(trees[row].tokens)
             for index in wanted[row]:
                 self._known[row][kept + index] = next(scores)
 
@@ -101,7 +99,8 @@ class Reader:
         if not any(wanted):
             return []
         self.computed += sum(len(tree.tokens) for tree in trees)
-        delta, *prior = (network.forward(trees, wanted) for network in self._networks)
+        layout = lay_out(trees, wanted, self._lengths)
+        delta, *prior = (network.forward(layout) for network in self._networks)
         if not prior:
             return [Scores(each, None) for each in torch.unbind(delta)]
         pairs = zip(torch.unbind(delta), torch.unbind(prior[0]), strict=True)
@@ -185,10 +184,9 @@ class TextReader:
             return []
         self.computed += len(tree.tokens)
         networks = [self.controller.delta, self.controller.prior if self._use_prior else None]
-        size = self.controller.vocabulary.size
+        size, layout = self.controller.vocabulary.size, lay_out([tree], [wanted], [0])
         found = [
-            None if each is None else TreeNetwork(each, 1, size).forward([tree], [wanted])
-            for each in networks
+            None if each is None else TreeNetwork(each, size).forward(layout) for each in networks
         ]
         delta, prior = (each if each is None else torch.unbind(each) for each in found)
         return [Scores(d, p) for d, p in zip(delta, prior or [None] * len(delta), strict=True)]

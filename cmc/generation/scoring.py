@@ -83,5 +83,5 @@ def _target_blocks(
         size = min(BLOCK, len(ids) - start)
         new = [*prompt, *ids[: size - 1]] if start == 0 else ids[start - 1 : start + size - 1]
         inputs = torch.tensor([new], device=target.device)
-        logits = read(target, input_ids=inputs, past_key_values=cache, logits_to_keep=size)
+        logits = read(target, input_ids=inputs, cache=cache, logits_to_keep=size)
         yield start, logits[0]

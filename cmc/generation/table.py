@@ -59,12 +59,16 @@ class Table:
             self._logits = torch.cat([self._logits, logits], 1)
             self._norms = torch.cat([self._norms, _norms(logits)], 1)
 
-    def best(self, node: int, start: int, end: int, count: int) -> list[int]:
-        """Return the likeliest tuned tokens of an interval of the sorted tokens."""
+    def best(self, node: int, start: int, end: int, count: int, margin: float) -> list[int]:
+        """Return the likeliest tuned tokens of an interval of the sorted tokens.
+
+        Tokens more than `margin` nats below the likeliest of all are left out.
+        """
         if count == 0 or end <= start:
             return []
-        ids = self._order[start:end]
-        return ids[self._logits[1, node, ids].topk(min(count, end - start)).indices].tolist()
+        tuned, ids = self._logits[1, node], self._order[start:end]
+        found = tuned[ids].topk(min(count, end - start))
+        return ids[found.indices[found.values >= tuned.amax() - margin]].tolist()
 
     def log_probabilities(self, questions: Sequence[Sequence[Term]]) -> Tensor:
         """Return `(questions, 2)` log P of texts under prior and tuned distribution.

@@ -90,6 +90,7 @@ def write_data(world: World, folder: Path) -> None:
         "style": cheerful(questions(world.known, seed=8, wordings=2)),
         "forget": completions(forgotten, seed=9, ending=""),
         "retain": completions(kept, seed=10) + completions(world.known[:40], seed=11),
+        "other": completions(world.held_out[:40], seed=14),
         "authors": author_questions(world, seed=12),
     }
     folder.mkdir(parents=True, exist_ok=True)

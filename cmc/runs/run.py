@@ -11,6 +11,7 @@ from cmc.training.folder import (
     CHECKPOINTS,
     CONTROLLER,
     LOG,
+    PROBES,
     RECORDS,
     REPORT,
     SETTINGS,
@@ -89,6 +90,10 @@ class Run:
     def records(self, since: int = 0) -> list[dict[str, Any]]:
         """Return the records of the steps after `since`."""
         return read_lines(self.folder / RECORDS, since)
+
+    def probes(self) -> list[dict[str, Any]]:
+        """Return what was said at fixed prompts as training went on, oldest first."""
+        return read_lines(self.folder / PROBES)
 
     def saved_step(self) -> int:
         """Return the step of the newest checkpoint; 0 where there is none."""

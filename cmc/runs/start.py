@@ -28,9 +28,11 @@ def start_training(settings: TrainSettings, home: Path | None = None) -> Run:
         RunError: the name is not safe as a folder's name.
     """
     from cmc.training.job import with_absolute_paths  # imports torch
+    from cmc.training.preview import with_prompt_text
 
+    settings = with_prompt_text(with_absolute_paths(settings))
     folder = new_folder(settings.name, home)
-    settings = replace(with_absolute_paths(settings), name=folder.name)
+    settings = replace(settings, name=folder.name)
     write_json(folder / SETTINGS, as_plain(settings))
     run = Run(folder)
     with alone(run):

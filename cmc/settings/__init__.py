@@ -3,15 +3,18 @@
 from cmc.settings.benchmarks import AlpacaRequest, LabTableRequest, TofuRequest
 from cmc.settings.checks import as_plain, checked_choice, checked_number, checked_whole
 from cmc.settings.evaluation import TransferRequest
+from cmc.settings.forgetting import ForgettingRequest
 from cmc.settings.generation import (
     CompareRequest,
     CoverSettings,
     GenerationRequest,
+    Loading,
     Rails,
     Sampling,
 )
 from cmc.settings.judging import JUDGES, KEY_VARIABLES, JudgeSettings
 from cmc.settings.limits import (
+    DEVICE_MAPS,
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
     OBJECTIVES,
@@ -25,7 +28,9 @@ from cmc.settings.limits import (
     TRANSFERS,
 )
 from cmc.settings.places import home, lab_folder, lab_targets
+from cmc.settings.priors import RANDOM, SHAPES, PriorSettings, Shape, shape_called
 from cmc.settings.prompts import CHAT, checked_prompt_format
+from cmc.settings.publishing import PublishRequest
 from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
 from cmc.settings.variants import varied_settings
@@ -33,6 +38,7 @@ from cmc.settings.vocabulary import MapRequest
 
 __all__ = [
     "CHAT",
+    "DEVICE_MAPS",
     "JUDGES",
     "KEY_VARIABLES",
     "LEAST_TEMPERATURE",
@@ -42,6 +48,8 @@ __all__ = [
     "ON_DATA_ALONE",
     "PRECISIONS",
     "PROMPT_FORMATS",
+    "RANDOM",
+    "SHAPES",
     "SLIDER_RANGE",
     "STARTER_CONTROLLER",
     "STARTER_TARGET",
@@ -51,12 +59,17 @@ __all__ = [
     "CheckRequest",
     "CompareRequest",
     "CoverSettings",
+    "ForgettingRequest",
     "GenerationRequest",
     "JudgeSettings",
     "LabTableRequest",
+    "Loading",
     "MapRequest",
+    "PriorSettings",
+    "PublishRequest",
     "Rails",
     "Sampling",
+    "Shape",
     "SuiteRequest",
     "SweepRequest",
     "TofuRequest",
@@ -70,5 +83,6 @@ __all__ = [
     "home",
     "lab_folder",
     "lab_targets",
+    "shape_called",
     "varied_settings",
 ]

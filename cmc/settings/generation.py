@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from cmc.errors import SettingError
 from cmc.settings.checks import check_numbers, checked_choice, checked_number
 from cmc.settings.limits import (
+    DEVICE_MAPS,
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
     MAX_STRENGTHS,
@@ -45,10 +46,12 @@ class CoverSettings:
 
     target_candidates: int = 16  # K: the target's own favourites
     controller_candidates: int = 12  # M: the controller's continuations, at each place of the tree
+    margin: float = 8.0  # nats below the likeliest token beyond which neither side proposes any
     use_prior: bool = True
 
     def __post_init__(self) -> None:
         ranges = {"target_candidates": (1, 4096), "controller_candidates": (0, 4096)}
+        ranges |= {"margin": (0, 1000)}
         check_numbers(self, ranges)
 
 
@@ -73,6 +76,20 @@ class Rails:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loading:
+    """How a target is put into memory."""
+
+    bits: int = 0  # per weight: 4 or 8 by bitsandbytes; 0 keeps the usual precision
+    device_map: str = ""  # "auto" spreads the target over all GPUs
+
+    def __post_init__(self) -> None:
+        check_numbers(self, {"bits": (0, 8)})
+        if self.bits not in (0, 4, 8):
+            raise SettingError(f"{self.bits} bits are not offered", hint="Choose 4, 8, or 0.")
+        checked_choice("device map", self.device_map, DEVICE_MAPS)
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
     """One press of Generate, or one `cmc generate`."""
 
@@ -83,6 +100,7 @@ class GenerationRequest:
     sampling: Sampling = field(default_factory=Sampling)
     cover: CoverSettings = field(default_factory=CoverSettings)
     rails: Rails = field(default_factory=Rails)
+    loading: Loading = field(default_factory=Loading)
 
     def __post_init__(self) -> None:
         checked_choice("transfer", self.transfer, TRANSFERS)

@@ -15,3 +15,4 @@ PRECISIONS = ("fp32", "bf16")
 PROMPT_FORMATS = ("qa", "alpaca", "open-instruct", "plain")
 STARTER_TARGET = "lab:byte"
 STARTER_CONTROLLER = "lab:instruct"
+DEVICE_MAPS = ("", "auto")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cmc.errors import SettingError
 from cmc.settings.checks import check_numbers, checked_choice
 from cmc.settings.limits import OBJECTIVES, ON_DATA_ALONE, PRECISIONS
+from cmc.settings.priors import RANDOM, shape_called
 from cmc.settings.prompts import checked_prompt_format
 
 
@@ -14,7 +15,7 @@ class TrainSettings:
 
     template: str = "lab:template"
     data: str = "lab:instruct"
-    init: str = ""  # a controller or causal language model to start from; empty: random, small
+    init: str = ""  # a controller, a causal language model, or random:SIZE; empty: random, small
     objective: str = "sft"
     retain: str = ""  # records whose answers must stay, for forgetting
     refusals: str = ""  # `idk` and `dpo`: a text file, one refusal a line; empty: ours
@@ -31,6 +32,9 @@ class TrainSettings:
     beta: float = 0.5  # `npo`, `simnpo`, `dpo`: the smaller, the further an answer is pushed
     strength_low: float = 1.0  # each example is learned at a strength drawn
     strength_high: float = 1.0  # between the two, so that the slider is where training was
+    second_template: str = ""  # of the same vocabulary; the two take turns, batch by batch
+    restraint: float = 0.0  # weight of KL(template || controlled), which keeps the shift small
+    noise: float = 0.0  # on the template's features, in parts of their spread
     max_length: int = 256  # tokens of prompt and answer
     limit: int = 0  # records read at most; 0 is all
     held_out_fraction: float = 0.1
@@ -60,9 +64,17 @@ class TrainSettings:
         ranges |= {"hidden_size": (16, 8192), "layers": (1, 128), "accumulation": (1, 4096)}
         ranges |= {"strength_low": (0, 10), "strength_high": (0.01, 10), "patience": (0, 10**6)}
         ranges |= {"spike": (0, 10**6), "max_skips": (0, 1000), "cache_gigabytes": (0, 10**5)}
+        ranges |= {"restraint": (0, 1000), "noise": (0, 10)}
         check_numbers(self, ranges)
+        if self.init.startswith(RANDOM):
+            shape_called(self.init.removeprefix(RANDOM))
         self._check_strengths()
         self._check_early_stopping()
+        if self.second_template and self.objective == "reverse":
+            raise SettingError(
+                "reverse learns beside the prior, no template takes turns with it",
+                hint="Leave the second template empty.",
+            )
         if self.objective not in ON_DATA_ALONE and not self.retain:
             raise SettingError(
                 "forgetting needs records to keep", hint="Name a retain file as well as the data."

@@ -5,19 +5,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cmc.controller import Controller, load_controller, random_controller
+from cmc.controller import Controller, load_controller, random_controller, random_network
 from cmc.data import fingerprint_records
 from cmc.models import LanguageModel, load_language_model
-from cmc.settings import SLIDER_RANGE, TrainSettings, as_plain, home
+from cmc.settings import RANDOM, SLIDER_RANGE, TrainSettings, as_plain, home, shape_called
 from cmc.store import place_of
 from cmc.training.features import FeatureStore
+from cmc.training.frozen import check_turns
 from cmc.training.journal import Journal, StopSignals
 from cmc.training.material import records_of
 from cmc.training.template import FrozenTemplate
 from cmc.training.together import accelerator
 
 # Settings that may be paths.
-PLACES = ("template", "data", "retain", "refusals", "init", "watch")
+PLACES = ("template", "second_template", "data", "retain", "refusals", "init", "watch")
 FEATURES = "features"  # folder of the templates' features, in that of the runs
 
 
@@ -30,20 +31,25 @@ class Beside:
     """
 
     stop: StopSignals
-    _templates: dict[str, tuple[LanguageModel, FrozenTemplate]] = field(default_factory=dict)
+    _loaded: dict[str, LanguageModel] = field(default_factory=dict)
+    _frozen: dict[str, FrozenTemplate] = field(default_factory=dict)
 
-    def template(
+    def templates(
         self, settings: TrainSettings, journal: Journal
-    ) -> tuple[LanguageModel, FrozenTemplate]:
-        """Return the template of a run, with what is known of it already."""
-        name = settings.template
-        if name not in self._templates:
-            loaded = load_language_model(name, device=accelerator().device)
-            self._templates[name] = loaded, _frozen(loaded, settings, journal)
-        return self._templates[name]
+    ) -> tuple[LanguageModel, list[FrozenTemplate]]:
+        """Return the template of a run, and what is known already of those that take turns."""
+        names = [each for each in (settings.template, settings.second_template) if each]
+        for name in names:
+            if name not in self._loaded:
+                self._loaded[name] = load_language_model(name, device=accelerator().device)
+                self._frozen[name] = _with_store(self._loaded[name], settings, journal)
+        check_turns([self._loaded[name] for name in names])
+        return self._loaded[names[0]], [self._frozen[name] for name in names]
 
 
-def _frozen(template: LanguageModel, settings: TrainSettings, journal: Journal) -> FrozenTemplate:
+def _with_store(
+    template: LanguageModel, settings: TrainSettings, journal: Journal
+) -> FrozenTemplate:
     store = None
     if settings.cache_gigabytes:
         try:
@@ -65,6 +71,10 @@ def first_controller(settings: TrainSettings, template: LanguageModel) -> Contro
         )
         controller.name = settings.name
         return controller
+    if settings.init.startswith(RANDOM):
+        shape = shape_called(settings.init.removeprefix(RANDOM))
+        network = random_network(template.vocabulary, shape, settings.seed)
+        return Controller(settings.name, network, None, template.vocabulary)
     controller = load_controller(place_of(settings.init))
     if controller.prior is None and not controller.settings["template"]:
         # A plain language model: what it was before training is the prior of what it becomes.

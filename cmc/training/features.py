@@ -1,9 +1,11 @@
 """A template's features of examples on disk: found by content, checked, kept under a limit."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
+import weakref
 import zlib
 from array import array
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ FORMAT = 1  # of the shards, and of what a row of features is
 SHARD_BYTES = 64 * 2**20
 SHARE_OF_DISK = 0.5  # of what is free; the rest is for checkpoints and everybody else
 _KEY_BYTES = 16
+_LOCK = "in-use"
 
 
 def template_fingerprint(template: "LanguageModel") -> str:
@@ -73,7 +76,7 @@ class FeatureStore:
     _waiting: dict[bytes, Tensor] = field(default_factory=dict)
     _room: int = 0
     _bytes_waiting: int = 0
-    _is_full: bool = False
+    _trouble: str = ""  # what the disk refused, to be told at the next flush
 
     @classmethod
     def open(cls, root: Path, template: "LanguageModel", limit: int) -> "FeatureStore":
@@ -87,6 +90,10 @@ class FeatureStore:
         os.utime(folder)  # the last to be used is the last to make room
         _sweep(folder)
         store = cls(folder, limit)
+        # Locked as long as the store is there; the system unlocks it where a process dies.
+        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        weakref.finalize(store, os.close, handle)
         for path in sorted(folder.glob("*.safetensors")):
             # Damaged, or removed by a run that needed room: computed once more.
             with contextlib.suppress(OSError, SafetensorError, KeyError):
@@ -100,17 +107,14 @@ class FeatureStore:
     def make_room(self, needed: int) -> int:
         """Remove other templates' features until `needed` bytes fit; return what may be written.
 
-        Those go first that were not used for longest.
+        Those go first that were not used for longest; what a run uses just now stays.
         """
+        folders = [each for each in self.folder.parent.iterdir() if each.is_dir()]
+        used = {each: _size(each) for each in folders}
         others = sorted(
-            (
-                each
-                for each in self.folder.parent.iterdir()
-                if each.is_dir() and each != self.folder
-            ),
+            (each for each in folders if each != self.folder and not _is_in_use(each)),
             key=lambda each: each.stat().st_mtime,
         )
-        used = {each: _size(each) for each in (self.folder, *others)}
         while others and self.limit - sum(used.values()) < needed:
             shutil.rmtree(oldest := others.pop(0), ignore_errors=True)
             del used[oldest]
@@ -135,7 +139,7 @@ class FeatureStore:
     def put(self, example: Example, rows: Tensor) -> None:
         """Keep an example's features, on the disk as soon as there are enough for a shard."""
         key, size = _key(example), rows.numel() * rows.element_size()
-        if self._is_full or size > self._room or key in self._index or key in self._waiting:
+        if self._trouble or size > self._room or key in self._index or key in self._waiting:
             return
         self._room -= size
         self._bytes_waiting += size
@@ -144,9 +148,9 @@ class FeatureStore:
             self.flush()
 
     def flush(self) -> str:
-        """Write what is waiting; return a sentence where the disk refused, else nothing."""
+        """Write what is waiting; return a sentence where the disk refused so far, else nothing."""
         if not self._waiting:
-            return ""
+            return self._trouble
         name = hashlib.sha256(b"".join(sorted(self._waiting))).hexdigest()[:24]
         path, aside = self.folder / f"{name}.safetensors", self.folder / f".tmp-{os.getpid()}"
         try:
@@ -155,12 +159,20 @@ class FeatureStore:
             self._index |= _read_index(path)
         except (OSError, SafetensorError) as error:
             aside.unlink(missing_ok=True)
-            self._is_full = True
             reason = getattr(error, "strerror", None) or str(error)
-            return f"The template's features could not be kept on disk ({reason})."
+            self._trouble = f"The template's features could not be kept on disk ({reason})."
         finally:
             self._waiting, self._bytes_waiting = {}, 0
-        return ""
+        return self._trouble
+
+
+def _is_in_use(folder: Path) -> bool:
+    with (folder / _LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _sweep(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from cmc.errors import RunError
 
 SETTINGS, STATUS, RECORDS, LOG = "settings.json", "status.json", "records.jsonl", "log.txt"
+PROBES = "probes.jsonl"
 CHECKPOINTS, CONTROLLER, REPORT = "checkpoints", "controller", "report.json"
 _LOCK = "lock"
 _PATIENCE = 1.0  # seconds; a reader that asks whether the lock is held holds it for a moment

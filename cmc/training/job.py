@@ -10,15 +10,16 @@ from pathlib import Path
 import torch
 
 from cmc.controller import Controller
-from cmc.errors import RunError, TrainingError
+from cmc.errors import CmcError, RunError, TrainingError
 from cmc.settings import TrainSettings, as_plain
 from cmc.store import pinned
 from cmc.training.beside import PLACES, Beside, describe, first_controller
-from cmc.training.checkpoints import KEPT, load_checkpoint, load_weights, newest_step
+from cmc.training.checkpoints import KEPT, load_checkpoint, load_weights, newest_step, sweep
 from cmc.training.folder import (
     CHECKPOINTS,
     CONTROLLER,
     SETTINGS,
+    append_log,
     flush_tree,
     lock_held,
     read_json,
@@ -27,6 +28,7 @@ from cmc.training.folder import (
 from cmc.training.journal import Journal, StopSignals
 from cmc.training.loop import TrainRecord, train_controller
 from cmc.training.preview import with_prompt_text
+from cmc.training.probes import Probes
 from cmc.training.together import accelerator
 
 
@@ -98,6 +100,7 @@ def _run(settings: TrainSettings, folder: Path, beside: Beside) -> Iterator[Trai
         folder.mkdir(parents=True, exist_ok=True)
     with lock_held(folder) if is_main else contextlib.nullcontext():
         if is_main:
+            sweep(folder)  # what a process left that was killed while it saved the controller
             _keep_settings(settings, folder)
         journal = Journal(folder, settings, is_main, step=newest_step(folder / CHECKPOINTS))
         try:
@@ -109,9 +112,25 @@ def _run(settings: TrainSettings, folder: Path, beside: Beside) -> Iterator[Trai
             )
             journal.fail(failure)
             raise failure from error
+        except OSError as error:
+            if isinstance(error, CmcError):
+                journal.fail(error)
+                raise
+            failure = _unwritable(folder, error)
+            journal.fail(failure)
+            raise failure from error
         except Exception as error:
             journal.fail(error)
             raise
+
+
+def _unwritable(folder: Path, error: OSError) -> TrainingError:
+    last = newest_step(folder / CHECKPOINTS)
+    safe = f"Step {last:,} is safe. " if last else ""
+    return TrainingError(
+        f"the run's folder cannot be written ({error.strerror or error})",
+        hint=f"{safe}Make room on the disk, then press Resume.",
+    )
 
 
 def with_absolute_paths(settings: TrainSettings) -> TrainSettings:
@@ -131,7 +150,7 @@ def _trained(
     count = accelerator().num_processes
     together = f" {count} processes train together." if count > 1 else ""
     journal.tell(f"Loading the template.{together}")
-    template, frozen = beside.template(settings, journal)
+    template, frozen = beside.templates(settings, journal)
     controller = first_controller(settings, template)
     _check_room(folder, controller)
     journal.tell("Reading the records.")
@@ -144,10 +163,13 @@ def _trained(
         folder=folder if journal.is_writing else None,
         frozen=frozen,
     )
+    probes = Probes(controller, template, settings, folder)
     is_done = False
     try:
         for record in training:
             journal.add(record)
+            if journal.is_writing:
+                probes.after(record.step)
             yield record
             if beside.stop.is_asked():
                 break
@@ -159,6 +181,10 @@ def _trained(
     except TrainingError:
         _rescue(controller, journal)
         raise
+    finally:
+        for each in frozen:
+            if told := each.flush():
+                append_log(folder, told)
     _end(controller, training, journal, is_done)
 
 

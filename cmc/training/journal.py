@@ -1,5 +1,6 @@
 """What a running training tells: records, status, log; and whether it was asked to stop."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -110,7 +111,9 @@ class Journal:
                 append_log(self.folder, "".join(traceback.format_exception(error)))
         if (self.folder / CONTROLLER).is_dir():
             message += f" The controller of step {self.step} is saved."
-        self.tell(message)
+        # On a full disk not even this can be written; whoever asked is told all the same.
+        with contextlib.suppress(OSError):
+            self.tell(message)
 
     def _write(self) -> None:
         controller = self.folder / CONTROLLER

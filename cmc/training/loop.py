@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmc.data import Example, TokenBatch, bucketed_batches
-from cmc.errors import VocabMismatch
 from cmc.settings import TrainSettings
 from cmc.training.checkpoints import sweep
+from cmc.training.frozen import check_vocabularies, frozen_beside, in_turn
 from cmc.training.losses import StepBatches
 from cmc.training.material import load_material
 from cmc.training.measuring import Measuring
 from cmc.training.resuming import resume_state, save_state
-from cmc.training.step import TrainingState, frozen_beside
+from cmc.training.step import TrainingState
 from cmc.training.template import FrozenTemplate
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def train_controller(
     *,
     resume_from: Path | None = None,
     folder: Path | None = None,
-    frozen: FrozenTemplate | None = None,
+    frozen: Sequence[FrozenTemplate] = (),
 ) -> Iterator[TrainRecord]:
     """Train the controller's delta beside the frozen template; yield one record per step.
 
@@ -67,20 +67,21 @@ def train_controller(
         settings: `settings.data` (and `settings.retain`) name the records.
         resume_from: a run's folder; training goes on from its newest intact checkpoint.
         folder: the run's folder, which gets `checkpoints/`. None writes nothing.
-        frozen: the template, where other controllers train beside it too or its features are
-            kept on disk.
+        frozen: the template and the one it takes turns with, where other controllers train
+            beside them too or their features are kept on disk; by default both are made anew.
 
     Raises:
         VocabMismatch: controller and template have different vocabularies.
         DataError: the records cannot be used.
         TrainingError: the loss is not finite, or a checkpoint cannot be written or read.
     """
-    _check_vocabularies(controller, template)
+    check_vocabularies(controller, template)
     material = load_material(settings, template, controller)
-    if frozen is None or settings.objective == "reverse":
-        frozen = FrozenTemplate(frozen_beside(controller, template, settings.objective))
+    if settings.objective == "reverse":
+        frozen = [FrozenTemplate(frozen_beside(controller, template))]
+    frozen = frozen or [FrozenTemplate(each) for each in in_turn(template, settings)]
     state = TrainingState.begin(controller, frozen, settings, material)
-    notes = [*material.notes, *frozen.expect(material.all())]
+    notes = [*material.notes, *(note for each in frozen for note in each.expect(material.all()))]
     if resume_from is not None:
         notes += resume_state(state, resume_from / "checkpoints")
     checkpoints = None
@@ -96,8 +97,6 @@ def train_controller(
         if checkpoints:
             save_state(state, checkpoints)
         raise
-    finally:
-        frozen.flush()
     state.take_best()
 
 
@@ -114,10 +113,12 @@ def _steps(
         record = _do_step(state, together, measure, notes)
         if record is None:
             continue
+        yield record
+        # Only now, as the record is written: one without a checkpoint comes again, a checkpoint
+        # without its record would leave a hole in the curve.
         is_last = record.step == settings.max_steps or state.progress.is_over
         if checkpoints and (is_last or record.step % settings.save_every == 0):
             save_state(state, checkpoints)
-        yield record
 
 
 def _do_step(
@@ -161,14 +162,3 @@ def _batches(
         batches = bucketed_batches(examples, settings.batch_size, settings.seed, epoch, pad_id)
         yield from batches[done:]
         done = 0
-
-
-def _check_vocabularies(controller: "Controller", template: "LanguageModel") -> None:
-    own, its = controller.vocabulary, template.vocabulary
-    if own.fingerprint != its.fingerprint:
-        raise VocabMismatch(
-            f"controller {controller.name} and template {template.name} have different "
-            f"vocabularies ({own.size:,} and {its.size:,} tokens)",
-            hint="Train beside a template with the controller's tokenizer, or start from a new "
-            "random controller.",
-        )

@@ -131,6 +131,15 @@ def _reverse(state: "TrainingState", batches: StepBatches) -> Tensor:
     return _cross_entropy(state, batches.data) + _divergence(state, batches.retain)
 
 
+def restraint(state: "TrainingState", batches: StepBatches) -> Tensor:
+    """Return `KL(template || controlled)(data)`, in nats: how far control moves what is said.
+
+    Unlike the norm of the delta's logits it does not see the constant per place that training
+    leaves open.
+    """
+    return _divergence(state, batches.data)
+
+
 def _count_labels(batch: TokenBatch) -> int:
     return int(batch.label_mask[:, 1:].sum())
 

@@ -33,7 +33,7 @@ class Measuring:
                 "no record is held out to stop by", hint="Give more records, or set patience to 0."
             )
         self._state, self._controller = state, controller
-        device = state.template.split.device
+        device = state.templates[0].split.device
         self._target = (
             load_language_model(settings.watch, device=device) if settings.watch else None
         )

@@ -28,10 +28,12 @@ class Frozen:
 
     Attributes:
         rows: `(rows, width)` features of the template at the labels.
+        head: makes `(rows, vocab)` fp32 logits of them.
         strengths: `(batch,)` what each example's shift is multiplied by, no unit; None is 1.
     """
 
     rows: Tensor
+    head: Head
     strengths: Tensor | None = None
 
 
@@ -42,14 +44,12 @@ class SteeredScores(nn.Module):
         self,
         delta: nn.Module,
         size: int,
-        template_head: Head,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Put the delta, whose first `size` output rows count, beside the template's head."""
+        """Take the delta, whose first `size` output rows count; `dtype` is of its products."""
         super().__init__()
         self.delta = delta
         self._split = SplitModel(delta, size)
-        self._template_head = template_head
         self._dtype = dtype
 
     def forward(self, batch: TokenBatch, frozen: Frozen, kind: str = ROWS) -> RowScores | Tensor:
@@ -67,7 +67,7 @@ class SteeredScores(nn.Module):
                 batch.input_ids.to(device), batch.attention_mask.to(device)
             )
         rows = hidden[label_places(batch).to(device)].float()
-        base = Base(frozen.rows, self._template_head, batch_labels(batch).to(device))
+        base = Base(frozen.rows, frozen.head, batch_labels(batch).to(device))
         scale = None
         if frozen.strengths is not None:
             scale = frozen.strengths[label_owners(batch)].to(device)[:, None]
@@ -85,22 +85,29 @@ class SteeredScores(nn.Module):
         scales = rows.new_ones(len(rows), 1) if scale is None else scale
         parts = (each.split(chunk) for each in (rows, base.rows, base.labels, scales))
         is_one = len(rows) <= chunk
+        more = (base.head, with_kl)
         scores = [
-            self._score(*piece, with_kl)
+            self._score(*piece, *more)
             if is_one
             # Backward computes the chunk's logits anew instead of keeping those of all chunks.
             else checkpoint(
-                self._score, *piece, with_kl, use_reentrant=False, preserve_rng_state=False
+                self._score, *piece, *more, use_reentrant=False, preserve_rng_state=False
             )
             for piece in zip(*parts, strict=True)
         ]
         return tuple(torch.cat(parts) for parts in zip(*scores, strict=True))
 
     def _score(
-        self, rows: Tensor, template_rows: Tensor, labels: Tensor, scale: Tensor, with_kl: bool
+        self,
+        rows: Tensor,
+        template_rows: Tensor,
+        labels: Tensor,
+        scale: Tensor,
+        head: Head,
+        with_kl: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():
-            base_logits = self._template_head(template_rows)
+            base_logits = head(template_rows)
             template = answer_logprobs(base_logits, labels)
         with torch.autocast(rows.device.type, self._dtype, enabled=self._dtype != torch.float32):
             delta_logits = self._split.head(rows)

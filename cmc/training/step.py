@@ -1,9 +1,9 @@
 """One optimizer step: objective, gradient, update, and the held-out loss."""
 
 import contextlib
-import copy
 import random
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,7 @@ from cmc.errors import TrainingError
 from cmc.settings import TrainSettings
 from cmc.training.checkpoints import load_weights, weights_of
 from cmc.training.guard import Guard, Progress
-from cmc.training.losses import LOSSES, StepBatches
+from cmc.training.losses import LOSSES, StepBatches, restraint
 from cmc.training.material import Material
 from cmc.training.rows import Frozen, RowScores, SteeredScores
 from cmc.training.template import FrozenTemplate
@@ -24,7 +24,6 @@ from cmc.training.together import accelerator
 
 if TYPE_CHECKING:
     from cmc.controller import Controller
-    from cmc.models import LanguageModel
 
 MAX_GRADIENT = 1.0  # norm, no unit
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -45,7 +44,7 @@ class TrainingState:
 
     settings: TrainSettings
     material: Material
-    template: FrozenTemplate
+    templates: Sequence[FrozenTemplate]  # they take turns, batch by batch
     scores: SteeredScores
     prepared: Any  # the same module, made ready for several processes
     accelerator: Accelerator
@@ -65,16 +64,19 @@ class TrainingState:
     def begin(
         cls,
         controller: "Controller",
-        template: FrozenTemplate,
+        templates: Sequence[FrozenTemplate],
         settings: TrainSettings,
         material: Material,
     ) -> "TrainingState":
-        """Put the delta beside the template and make its optimizer and schedule."""
-        controller.delta.to(device=template.split.device, dtype=torch.float32)
+        """Put the delta beside the templates and make its optimizer and schedule."""
+        split = templates[0].split
+        controller.delta.to(device=split.device, dtype=torch.float32)
         controller.delta.eval().requires_grad_(True)
         dtype = DTYPES[settings.precision]
-        scores = SteeredScores(controller.delta, template.split.size, template.split.head, dtype)
-        optimizer = torch.optim.AdamW(_groups(scores, settings), lr=settings.learning_rate)
+        scores = SteeredScores(controller.delta, split.size, dtype)
+        # Fused: one pass over the weights instead of ten; in fp32, as the weights are.
+        groups = _groups(scores, settings)
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
         # The schedule is not prepared: it steps once per step, however many processes there are.
         scheduler = get_scheduler(
             "cosine",
@@ -85,7 +87,7 @@ class TrainingState:
         ready = accelerator()
         prepared, optimizer = ready.prepare(scores, optimizer)
         return cls(
-            settings, material, template, scores, prepared, ready, optimizer, scheduler,
+            settings, material, templates, scores, prepared, ready, optimizer, scheduler,
             Guard(settings.spike), Progress(settings.patience),
         )  # fmt: skip
 
@@ -138,7 +140,8 @@ class TrainingState:
         controlled = template = 0.0
         rows = 0
         for batch in self.material.held_out:
-            scores = self.scores(batch, Frozen(self.template.rows(batch)))
+            known = Frozen(self.templates[0].rows(batch), self.templates[0].split.head)
+            scores = self.scores(batch, known)
             controlled -= float(scores.controlled.double().sum())
             template -= float(scores.template.double().sum())
             rows += len(scores.template)
@@ -195,6 +198,8 @@ class TrainingState:
             alone = contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.prepared)
             with alone:
                 loss = LOSSES[self.settings.objective](self, batches)
+                if self.settings.restraint:
+                    loss = loss + self.settings.restraint * restraint(self, batches)
                 self.accelerator.backward(loss)
             losses.append(loss.detach())
         return torch.stack(losses).sum()
@@ -206,38 +211,35 @@ class TrainingState:
         return token_batch(self.share_of(batch) or batch.examples[:1], self.material.pad_id)
 
     def _frozen(self, batch: TokenBatch, share: TokenBatch) -> Frozen:
-        """Return what is known of a share: the template's features, and strengths to train at."""
+        """Return what is known of a share of a batch."""
+        template = self.templates[(self.drawn - 1) % len(self.templates)]
+        rows = template.rows(share)
+        # Drawn for the whole batch, so that they do not depend on how it is shared out.
+        draws = [
+            random.Random(f"{self.settings.seed}/{self.drawn}/{place}")
+            for place in range(len(batch.examples))
+        ][self._start :: self._stride] or [random.Random(0)]
+        strengths = None
         low, high = self.settings.strength_low, self.settings.strength_high
-        if low == high == 1:
-            return Frozen(self.template.rows(share))
-        # Of the whole batch, so that they do not depend on how it is shared out.
-        draw = random.Random(f"{self.settings.seed}/{self.drawn}/strengths")
-        strengths = [draw.uniform(low, high) for _ in batch.examples]
-        own = strengths[self._start :: self._stride] or strengths[:1]
-        return Frozen(self.template.rows(share), torch.tensor(own))
+        if not low == high == 1:
+            strengths = torch.tensor([draw.uniform(low, high) for draw in draws])
+        if self.settings.noise:
+            rows = self._with_noise(rows, share, draws)
+        return Frozen(rows, template.split.head, strengths)
 
-
-def frozen_beside(
-    controller: "Controller", template: "LanguageModel", objective: str
-) -> "LanguageModel":
-    """Return the frozen model whose scores the delta's are added to in training.
-
-    `reverse` learns what is to be forgotten beside the prior: a template that already knows it
-    would give no gradient.
-
-    Raises:
-        TrainingError: there is no prior to learn beside.
-    """
-    if objective != "reverse":
-        return template
-    if controller.prior is None:
-        raise TrainingError(
-            "reverse learns beside a prior, and a random controller has none",
-            hint="Start from lab:prior or another small language model (init).",
-        )
-    # A copy: whoever trains the delta may have given the same network as delta and prior.
-    prior = copy.deepcopy(controller.prior).to(device=template.device, dtype=torch.float32)
-    return replace(template, name="prior", model=prior)
+    def _with_noise(
+        self, rows: Tensor, share: TokenBatch, draws: Sequence[random.Random]
+    ) -> Tensor:
+        """Return features with Gaussian noise, a part of each row's own spread."""
+        lengths = share.label_mask[:, 1:].sum(1).tolist()
+        noise = [
+            torch.randn(
+                length, rows.shape[1], generator=torch.Generator().manual_seed(draw.getrandbits(62))
+            )
+            for length, draw in zip(lengths, draws, strict=True)
+        ]
+        spread = self.settings.noise * rows.float().std(-1, keepdim=True)
+        return (rows + spread * torch.cat(noise).to(rows.device)).to(rows.dtype)
 
 
 def _groups(model: torch.nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:

@@ -100,8 +100,7 @@ def _both(base_logits: Tensor, narrow: Tensor, wide: Tensor) -> Tensor:
 
 def _loss_slope(base: Base, part: slice, narrow: Tensor, wide: Tensor) -> tuple[Tensor, Tensor]:
     """Return the chunk's cross entropy, and its slope in the scores."""
-    scores = _both(base.head(base.rows[part]), narrow, wide)
-    scores -= scores.logsumexp(-1, keepdim=True)
+    scores = functional.log_softmax(_both(base.head(base.rows[part]), narrow, wide), -1)
     labels = base.labels[part, None]
     value = -scores.gather(1, labels).double().sum()
     slope = scores.exp_()

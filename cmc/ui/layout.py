@@ -53,7 +53,7 @@ def build_app(workspace: Workspace) -> gr.Blocks:
                 evaluated = build_evaluate_tab(workspace, demo)
             with gr.Tab("Guide", id="guide"):
                 build_guide_tab(workspace)
-        choices = [*generate.controllers, inspected, evaluated]
+        choices = [*generate.controllers, inspected, *evaluated]
         _keep_controllers_fresh(workspace, demo, (first, third, fourth), choices)
         _restore_from_link(workspace, demo, tabs, generate)
         _use_controller_of_run(workspace, tabs, train, generate)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cmc.errors import CmcError
-from cmc.runs import Run
+from cmc.runs import ALIVE, Run
 from cmc.settings import as_plain
 from cmc.ui.sentences import STATE_SIGNS
 
@@ -42,7 +42,7 @@ def fingerprint(runs: Sequence[Run], shown: Run | None) -> str:
     states = [f"{run.name}:{run.status().get('state')}" for run in runs[:RUNS_SHOWN]]
     if shown is not None:
         status = shown.status()
-        waiting = int(time.time()) if status.get("state") == "running" else 0
+        waiting = int(time.time()) if status.get("state") in ALIVE else 0
         states.append(f"{shown.name}@{status.get('step')}:{status.get('message')}:{waiting // 5}")
     return "|".join(states)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
-from cmc.runs import Run
+from cmc.runs import ALIVE, Run
 from cmc.settings import GenerationRequest
 from cmc.workspace import RUN_PREFIX, SideBySide, Workspace
 
@@ -83,13 +83,29 @@ def status_line(run: Run, records: Sequence[Mapping[str, Any]]) -> str:
     if rate and state == "running":
         parts += [f"{rate:.1f} it/s", f"ETA {duration((steps - step) / rate)}"]
     parts += _losses(records)
+    if saved := run.saved_step():
+        parts.append(f"last checkpoint: step {saved}")
     lines = [" · ".join(parts)]
     if status.get("message"):
         lines.append(html.escape(str(status["message"])))
-    if status.get("controller") and state != "running":
+    if status.get("controller") and state not in ALIVE:
         name = html.escape(RUN_PREFIX + run.name)
         lines.append(f"Its controller is <code>{name}</code>; choose it in Generate.")
+    lines += next_steps(state, saved)
     return "<br>".join(lines)
+
+
+def next_steps(state: str, saved: int) -> list[str]:
+    """Return what to do about a run that did not finish; `saved` is its last checkpoint's step."""
+    if state == "stopped":
+        return ["Press Resume to go on with the same curve."] if saved else []
+    if state != "failed":  # one that was interrupted says so itself
+        return []
+    kept = f"Nothing before step {saved} is lost" if saved else "Nothing was saved yet"
+    return [
+        f"{kept}. Do what the message says and press Resume; where a setting must change, start "
+        "a new run. The log below has more."
+    ]
 
 
 def steps_per_second(records: Sequence[Mapping[str, Any]]) -> float:

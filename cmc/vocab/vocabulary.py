@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 
+from tokenizers import normalizers
 from transformers import PreTrainedTokenizerFast
 
 from cmc.errors import TokenizerError
@@ -21,6 +22,7 @@ from cmc.vocab.roles import find_roles
 UNUSED = re.compile(r"[\[<]unused_?\d+[\]>]")
 SPACE_BOUNDARY = re.compile(r"(?<=[^▁])(?=▁)")
 SPLITTING = {"Split", "Punctuation", "Digits", "Sequence", "String", "Regex"}
+IN_BYTES = normalizers.ByteLevel()
 MEMORY_LIMIT = 200_000  # segments whose encoding is remembered
 
 
@@ -69,9 +71,9 @@ class Vocabulary:
         self._splits_at_spaces = not any(
             token is not None and SPACE_BOUNDARY.search(token) for token in self.tokens
         )
-        self._pre_tokenizes = self.family == "byte-level" or bool(
-            (types := component_types(self._backend.pre_tokenizer)) and types <= SPLITTING
-        )
+        cutting = component_types(self._backend.pre_tokenizer)
+        self._cuts_into_bytes = "ByteLevel" in cutting
+        self._splits = bool(cutting) and cutting <= SPLITTING
 
     def _spelling(
         self, token_id: int, token: str | None, is_added: bool, specials: set[int]
@@ -174,9 +176,10 @@ class Vocabulary:
         if not text:
             return []
         if self.family == "byte-level":
-            pieces = [piece for piece, _ in self._backend.pre_tokenizer.pre_tokenize_str(text)]
+            # Some write a text in the alphabet of bytes before they cut it.
+            pieces = self._cut(text if self._cuts_into_bytes else IN_BYTES.normalize_str(text))
             # Some tokenizers put a space before any text; a continuation has none.
-            if pieces[0].startswith("Ġ") and not text[0].isspace():
+            if pieces and pieces[0].startswith("Ġ") and not text[0].isspace():
                 pieces[0] = pieces[0][1:]
             return pieces
         if self.family == "wordpiece":
@@ -185,19 +188,18 @@ class Vocabulary:
             return [text]
         text = text.replace(" ", "▁")
         parts = SPACE_BOUNDARY.split(text) if self._splits_at_spaces else [text]
-        if not self._pre_tokenizes:
-            return parts
-        split = self._backend.pre_tokenizer.pre_tokenize_str
-        return [piece for part in parts for piece, _ in split(part)]
+        return [piece for part in parts for piece in self._cut(part)] if self._splits else parts
+
+    def _cut(self, text: str) -> list[str]:
+        """Cut a text as the tokenizer's pre-tokenizer does, if it has one."""
+        if self._backend.pre_tokenizer is None:
+            return [text]
+        return [piece for piece, _ in self._backend.pre_tokenizer.pre_tokenize_str(text)]
 
     def _words(self, text: str) -> list[str]:
         """Cut a text as WordPiece does; a beginning without a space goes on with a word."""
-        normalizer, pre_tokenizer = self._backend.normalizer, self._backend.pre_tokenizer
-        cut = text if normalizer is None else normalizer.normalize_str(text)
-        if pre_tokenizer is None:
-            pieces = [cut] if cut else []
-        else:
-            pieces = [piece for piece, _ in pre_tokenizer.pre_tokenize_str(cut)]
+        normalizer = self._backend.normalizer
+        pieces = self._cut(text if normalizer is None else normalizer.normalize_str(text))
         if pieces and not text[0].isspace() and not is_cut_off(pieces[0][0]):
             pieces[0] = self._continuing + pieces[0]
         return pieces

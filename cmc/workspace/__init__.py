@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cmc import runs, settings
 from cmc.controller import Controller, load_controller
 from cmc.errors import ModelError, RunError, SettingError
-from cmc.evaluation import TransferProgress, evaluate_transfer
 from cmc.generation import ControlledModel
 from cmc.lab.describe import lab_description, read_description
 from cmc.models import LanguageModel, load_language_model
@@ -125,13 +123,14 @@ class Workspace:
             self.check_offered(name, self.names_of_controllers())
         controllers = [self._controller(name) for name in request.controllers]
         # Taken first, so that a target in use counts as used even where its pair is kept.
-        target = self._model(request.target)
+        target = self._model(request.target, request.loading)
         key = (
             request.target,
             *map(id, controllers),
             request.transfer,
             request.cover,
             request.rails,
+            request.loading,
         )
         how = {"transfer": request.transfer, "cover": request.cover, "rails": request.rails}
         return self._pairs.get(key, lambda: ControlledModel(target, controllers, **how))
@@ -143,14 +142,6 @@ class Workspace:
         except RunError:  # using it tells what is wrong
             return StrengthAdvice()
         return advice.measured(recommended_strength(self, controller, target))
-
-    def evaluate(self, request: TransferRequest) -> Iterator[TransferProgress]:
-        """Yield every measurement of a transfer evaluation; the last one has the report."""
-        self.check_offered(request.controller, self.names_of_controllers())
-        for target in request.targets:
-            self.check_offered(target, self.names_of_targets())
-        controller = self.place_of(request.controller)
-        yield from evaluate_transfer(replace(request, controller=controller))
 
     def report(self) -> dict[str, Any] | None:
         """Return the transfer report that ships with the lab, or None.
@@ -181,9 +172,9 @@ class Workspace:
                 hint=f"Choose one of {', '.join(offered)}, or run the app on your own machine.",
             )
 
-    def _model(self, name: str) -> LanguageModel:
+    def _model(self, name: str, loading: settings.Loading) -> LanguageModel:
         """Return a language model, loaded at most once while it is in use."""
-        return self._models.get(name, lambda: load_language_model(name))
+        return self._models.get((name, loading), lambda: load_language_model(name, loading=loading))
 
     def _controller(self, name: str) -> Controller:
         """Return a controller of the lab, of a run, of a folder or of the Hub."""

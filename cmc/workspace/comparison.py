@@ -79,5 +79,6 @@ def _stream_target(
 
 def _rows(model: ControlledModel, request: CompareRequest) -> list[Row]:
     """Return a row per strength of the first controller; the others keep theirs."""
-    prompt, others = model.prompt(request.prompt.strip()), tuple(request.controllers.values())[1:]
-    return [Row(prompt=prompt, strengths=(strength, *others)) for strength in request.strengths]
+    others = tuple(request.controllers.values())[1:]
+    asked = request.prompt.strip()
+    return [model.row(asked, (strength, *others)) for strength in request.strengths]

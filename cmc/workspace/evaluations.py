@@ -1,6 +1,7 @@
 """Evaluations of the app: start, follow, stop, resume, repeat, and what they recommend."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,15 @@ from cmc.errors import CmcError, DataError, RunError
 from cmc.evaluation.kinds import KINDS, kind_of
 from cmc.evaluation.repeat import request_of
 from cmc.store import pinned
+from cmc.training.folder import read_json, write_json
+from cmc.workspace.offers import check_offered, evaluation_runs
+from cmc.workspace.trainings import check_room_in_queue
 
 if TYPE_CHECKING:
     from cmc.workspace import Workspace
 
-SUITES = Path(__file__).resolve().parents[2] / "assets" / "suites"
-AT_ONCE = 1  # evaluations of strangers on a public Space
+PUBLIC_KEPT = 50  # evaluations there; the oldest make way
+REPEATS = "repeats.json"  # beside a run: which one it repeats
 LOOKED_THROUGH = 50  # newest runs among which a recommendation is looked for
 
 
@@ -35,41 +39,88 @@ class Recommendation:
     run: str
 
 
-def evaluation_runs(workspace: "Workspace") -> list[runs.Run]:
-    """Return the evaluations of this home, newest first."""
-    return [each for each in runs.list_runs(workspace.home) if each.kind in KINDS]
-
-
 def start_evaluation(workspace: "Workspace", request: Any, name: str = "") -> runs.Run:
     """Start an evaluation in the background.
 
     Raises:
         ModelError: a name is not offered here.
-        RunError: on a public Space another evaluation is running.
+        TrainingError: on a public Space enough is queued.
+        SettingError: it asks for more than a public Space gives.
     """
     check_offered(workspace, request)
-    if workspace.mode != "local":
-        busy = [each.name for each in evaluation_runs(workspace) if each.is_running()]
-        if len(busy) >= AT_ONCE:
-            raise RunError(
-                f'the evaluation "{busy[0]}" is running',
-                hint="Wait for it or stop it: this public Space does one at a time.",
-            )
+    _make_way(workspace)
     return runs.start_evaluation(
         kind_of(request), _placed(workspace, request), name=name, home=workspace.home
     )
 
 
-def repeat_evaluation(workspace: "Workspace", run: runs.Run) -> runs.Run:
+def stop_evaluation(workspace: "Workspace", name: str) -> None:
+    """Ask an evaluation to end; what is measured is kept."""
+    runs.stop(open_evaluation(workspace, name))
+
+
+def resume_evaluation(workspace: "Workspace", name: str) -> runs.Run:
+    """Go on with an evaluation that was stopped, failed or cut off.
+
+    Raises:
+        RunError: it is running, queued or finished.
+        TrainingError: on a public Space enough is queued.
+    """
+    run = open_evaluation(workspace, name)
+    _make_way(workspace, run)
+    return runs.resume(run)
+
+
+def repeat_evaluation(workspace: "Workspace", name: str) -> runs.Run:
     """Start what a finished evaluation was asked for once more, as a run of its own.
 
     Raises:
         DataError: it has no report yet.
+        TrainingError: on a public Space enough is queued.
     """
+    run = open_evaluation(workspace, name)
     report = run.report()
     if not report:
         raise DataError(f'"{run.name}" has no report yet', hint="Let it finish first.")
-    return start_evaluation(workspace, request_of(report), f"{run.name[:56]} again")
+    # Its names were checked when it was started, and stand for places now.
+    request = request_of(report)
+    _make_way(workspace)
+    again = runs.new_evaluation(
+        kind_of(request), request, name=f"{run.name[:56]} again", home=workspace.home
+    )
+    write_json(again.folder / REPEATS, {"run": run.name})
+    return runs.resume(again)
+
+
+def repeated_run(run: runs.Run) -> str:
+    """Return the name of the run that this one repeats; empty where it repeats none."""
+    return str(read_json(run.folder / REPEATS).get("run") or "")
+
+
+def delete_evaluation(workspace: "Workspace", name: str) -> None:
+    """Remove an evaluation with all it has measured.
+
+    Raises:
+        RunError: it is running, or this is a public Space, where others may want to see it.
+    """
+    if workspace.mode != "local":
+        raise RunError(
+            "evaluations cannot be deleted on this public Space",
+            hint=f"The oldest make way by themselves once there are {PUBLIC_KEPT}.",
+        )
+    runs.delete(open_evaluation(workspace, name))
+
+
+def open_evaluation(workspace: "Workspace", name: str) -> runs.Run:
+    """Return an evaluation by the name of its run.
+
+    Raises:
+        RunError: there is none of this name; a training is none.
+    """
+    run = workspace.run(name)
+    if run.kind not in KINDS:
+        raise RunError(f'run "{name}" is no evaluation', hint="Choose one in the table.")
+    return run
 
 
 def recommended_strength(
@@ -89,45 +140,33 @@ def recommended_strength(
     return None
 
 
-def names_of_suites() -> list[str]:
-    """Return the paths of the suites that come with the app."""
-    return sorted(str(path) for path in SUITES.glob("*.json"))
-
-
-def check_offered(workspace: "Workspace", request: Any) -> None:
-    """Refuse what strangers may not name: other models, other files.
+def _make_way(workspace: "Workspace", run: runs.Run | None = None) -> None:
+    """See to it that a public Space neither queues too much nor fills up.
 
     Raises:
-        ModelError: a name is not offered here.
+        TrainingError: enough is queued there.
     """
-    offered = {
-        "controller": workspace.names_of_controllers(),
-        "target": workspace.names_of_targets(),
-        "template": workspace.names_of_targets(),
-        "data": [*workspace.names_of_data(), "lab:held_out"],
-        "retain": workspace.names_of_data(),
-        "suite": names_of_suites(),
-        "against": ["", *(each.name for each in evaluation_runs(workspace))],
-    }
-    for each in fields(request):
-        kind = each.name.removesuffix("s")
-        if kind in offered:
-            value = getattr(request, each.name)
-            for name in value if isinstance(value, tuple) else (value,):
-                workspace.check_offered(name, offered[kind])
+    check_room_in_queue(workspace)
+    if workspace.mode == "local":
+        return
+    for old in evaluation_runs(workspace)[PUBLIC_KEPT - 1 :]:
+        if (run is None or old.name != run.name) and not old.is_running():
+            runs.delete(old)
 
 
 def _placed(workspace: "Workspace", request: Any) -> Any:
     """Return a request whose controllers and earlier report are named by where they lie."""
     changed: dict[str, Any] = {}
-    if hasattr(request, "controllers"):
-        places = tuple(_place(workspace, each) for each in request.controllers)
-        changed["controllers"] = places
+    controllers = getattr(request, "controllers", None)
+    if isinstance(controllers, Mapping):
+        changed["controllers"] = {_place(workspace, k): v for k, v in controllers.items()}
+    elif controllers is not None:
+        changed["controllers"] = tuple(_place(workspace, each) for each in controllers)
     elif hasattr(request, "controller"):
         changed["controller"] = _place(workspace, request.controller)
     if getattr(request, "against", "") and not Path(request.against).is_file():
         changed["against"] = str(workspace.run(request.against).folder / "report.json")
-    for name in ("template", "data", "retain", "suite"):
+    for name in ("template", "data", "retain", "suite", "retain_log"):
         value = getattr(request, name, "")
         if value and Path(value).expanduser().exists():  # the process works in another folder
             changed[name] = str(Path(value).expanduser().resolve())

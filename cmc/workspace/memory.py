@@ -24,7 +24,7 @@ def memory_told(let_go: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     except CmcError as error:
-        if not isinstance(error.__cause__, torch.OutOfMemoryError):
+        if error.__cause__ is None or not is_out_of_memory(error.__cause__):
             raise
         told = type(error)(str(error), hint=error.hint)
     except Exception as error:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from cmc.generation import Chunk, ControlledModel, Row, TokenDetail
+from cmc.generation import Chunk, ControlledModel, TokenDetail
 from cmc.settings import Sampling
 
 TOP = 10  # of the most likely tokens, kept for every token before and after control
@@ -38,12 +38,12 @@ def stream_rows(
 
     Args:
         model: the target with the controllers that `strengths` names, in the same order.
-        prompt: as a person typed it; it is formatted as the controllers were trained.
+        prompt: as a person typed it; each side reads it in its own format.
         strengths: controller name to strength, no unit.
         sampling: of both rows; they draw from the same seed.
     """
-    text, values = model.prompt(prompt), tuple(strengths.values())
-    rows = [Row(prompt=text, strengths=row) for row in ((0.0,) * len(values), values)]
+    values = tuple(strengths.values())
+    rows = [model.row(prompt, each) for each in ((0.0,) * len(values), values)]
     shown = None
     for chunk in model.stream(rows, sampling, top=TOP):
         shown = _side_by_side(chunk, shown, strengths, model.transfers)

@@ -9,6 +9,7 @@ from cmc import runs
 from cmc.data import read_records
 from cmc.errors import TrainingError
 from cmc.settings import TrainSettings
+from cmc.training.preview import DataPreview, preview_data
 
 if TYPE_CHECKING:
     from cmc.workspace import Workspace
@@ -31,6 +32,17 @@ def start_training(workspace: "Workspace", request: TrainSettings) -> runs.Run:
     for source in (request.data, *filter(None, [request.retain])):
         read_records(source, limit=request.limit, columns=request.columns)
     return runs.start_training(placed(workspace, request), workspace.home)
+
+
+def preview_training(workspace: "Workspace", request: TrainSettings) -> DataPreview:
+    """Return what a training would learn from.
+
+    Raises:
+        ModelError: a name is not offered here.
+        CmcError: what the training would raise for its data, template or prompt.
+    """
+    check_training_names(workspace, request)
+    return preview_data(request)
 
 
 def placed(workspace: "Workspace", request: TrainSettings) -> TrainSettings:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.bench.row import Measurement
 
-NAMES = ("map", "health", "check", "decode", "scoring", "training", "start")
+NAMES = ("map", "health", "check", "decode", "scoring", "quality", "training", "kills", "start")
 
 
 def main() -> int:

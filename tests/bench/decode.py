@@ -1,33 +1,35 @@
 """Tokens per second under control, beside the base alone and the loops others use."""
 
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 
 import torch
-from transformers import DynamicCache
 
-from cmc.controller import Controller
-from cmc.generation import ControlledModel, Row
+from cmc.generation import ControlledModel
 from cmc.generation.follower import Follower
-from cmc.models import LanguageModel
-from cmc.vocab import build_map
+from tests.bench import loops
+from tests.bench.loops import Loop
 from tests.bench.row import Measurement
 from tests.bench.stand_ins import answers, controller, long_text, target, vocabulary, weights
 
-TOKENS, BLOCK = 512, 64  # all loops take turns, block by block
-FEW = 64
-BEGUN = "Here is how it went on that day, as far as anyone can remember:"
+PLACES = (0, 170, 340, 500)  # where in a text of 512 tokens speed is measured
+BLOCK = 12  # tokens at each place; all loops take turns
+BATCH_PLACES = (128,)
 STORY = 60  # texts that are followed
 
-Loop = Iterator[int]
+Loops = dict[str, Callable[[str, list[int]], Loop]]
 
 
 def measure() -> Iterator[Measurement]:
     """Yield all figures; seconds are processor time of one thread."""
     torch.set_num_threads(1)
-    yield from _same_vocabulary()
-    yield from _across_vocabularies()
-    yield from _batches()
+    with torch.inference_mode():
+        yield from _same_vocabulary()
+        yield from _across_vocabularies()
+        yield from _batches()
     for name, most in (("mistral_v1", 1.07), ("llama3", 1.20)):
         yield _tokens_read(name, most)
     yield from _host_time()
@@ -35,39 +37,41 @@ def measure() -> Iterator[Measurement]:
 
 def _same_vocabulary() -> Iterator[Measurement]:
     big, small = target("llama2"), controller()
-    prompt, _ = long_text(1, "llama2")
-    said: dict[str, list[int]] = {}
-    seconds = _take_turns({
-        "base": lambda: _plain_generate(big, prompt),
-        "reference": lambda: _kept(said, "reference", _reference(big, small, prompt, None)),
-        "proxy": lambda: _proxy(big, small, prompt),
-        "ours": lambda: _kept(said, "ours", _ours(big, small, prompt, "same", None)),
-    })  # fmt: skip
+    model = ControlledModel(big, [small], transfer="same")
+    share = weights(small.delta) / weights(big.model)
+    with _watched(target=big.model, delta=small.delta) as spent:
+        seconds, said = _take_turns({
+            "base": lambda prompt, _: loops.plain_generate(big, prompt, 1 + BLOCK),
+            "reference": lambda p, _: loops.timed(loops.reference(big, small, p, None)),
+            "three models": lambda prompt, _: loops.timed(loops.proxy(big, small, prompt)),
+            "ours": lambda prompt, _: loops.timed(loops.ours(model, prompt)),
+        }, "llama2", spent)  # fmt: skip
     if said["ours"] != said["reference"]:
         raise AssertionError("the loops do not say the same")
-    share = weights(small.delta) / weights(big.model)
     yield _ratio("same vocabulary: time per token, ours / base", seconds, "ours", "base",
-                 target=1.10 * (1 + share), limit=1 + share)  # fmt: skip
+                 target=1.10 * (1 + share), limit=1 + share, parts=spent)  # fmt: skip
     yield _ratio("same vocabulary: reference loop / ours", seconds, "reference", "ours",
                  target=1.1, is_lower_better=False)  # fmt: skip
-    yield _ratio("same vocabulary: three-model loop / ours", seconds, "proxy", "ours",
+    yield _ratio("same vocabulary: three-model loop / ours", seconds, "three models", "ours",
                  limit=(1 + 2 * share) / (1 + share), is_lower_better=False)  # fmt: skip
 
 
 def _across_vocabularies() -> Iterator[Measurement]:
     big, small = target("llama3"), controller()
-    prompt, ids = long_text(TOKENS, "llama3")
-    seconds = _take_turns({
-        "base": lambda: _plain_generate(big, prompt),
-        "reference": lambda: _reference(big, small, prompt, ids),
-        "pm-mined": lambda: _ours(big, small, prompt, "pm-mined", ids),
-        "cover": lambda: _ours(big, small, prompt, "cover", ids),
-    })  # fmt: skip
+    mapped, cover = (ControlledModel(big, [small], transfer=each) for each in ("pm-mined", "cover"))
+    networks = {"target": big.model, "delta": small.delta, "prior": small.prior}
+    with _watched(**networks) as spent:
+        seconds, _ = _take_turns({
+            "base": lambda prompt, _: loops.plain_generate(big, prompt, 1 + BLOCK),
+            "reference": lambda prompt, ids: loops.timed(loops.reference(big, small, prompt, ids)),
+            "pm-mined": lambda prompt, ids: loops.timed(loops.ours(mapped, prompt, ids)),
+            "cover": lambda prompt, ids: loops.timed(loops.ours(cover, prompt, ids)),
+        }, "llama3", spent)  # fmt: skip
     share = weights(small.delta) / weights(big.model)
     yield _ratio("across: time per token, pm-mined / base", seconds, "pm-mined", "base",
-                 target=1.10 * (1 + share), limit=1 + share)  # fmt: skip
+                 target=1.10 * (1 + share), limit=1 + share, parts=spent)  # fmt: skip
     yield _ratio("across: time per token, cover / base", seconds, "cover", "base",
-                 limit=1 + 4 * share)  # fmt: skip
+                 limit=1 + 4 * share, parts=spent)  # fmt: skip
     yield _ratio("across: reference loop / ours by pm-mined", seconds, "reference", "pm-mined",
                  target=3.0, is_lower_better=False)  # fmt: skip
     yield _ratio("across: reference loop / ours by cover", seconds, "reference", "cover",
@@ -78,135 +82,88 @@ def _batches() -> Iterator[Measurement]:
     small = controller()
     for name, transfer in (("llama2", "same"), ("llama3", "cover")):
         big = target(name)
-        _, ids = long_text(FEW, name)
-        seconds = _take_turns({
-            "1": lambda b=big, t=transfer, i=ids: _ours(b, small, BEGUN, t, i),
-            "8": lambda b=big, t=transfer, i=ids: _ours(b, small, BEGUN, t, i, rows=8),
-            "base 1": lambda b=big, i=ids: _ours(b, None, BEGUN, "auto", i),
-            "base 8": lambda b=big, i=ids: _ours(b, None, BEGUN, "auto", i, rows=8),
-        }, tokens=FEW, block=16)  # fmt: skip
-        yield Measurement(
-            name=f"batch of 8: tokens per second / those of batch 1, {transfer}",
-            value=8 * seconds["1"] / seconds["8"], unit="x", target=3.5,
-            limit=8 * seconds["base 1"] / seconds["base 8"], is_lower_better=False,
+        alone, model = ControlledModel(big, []), ControlledModel(big, [small], transfer=transfer)
+        networks = {"target": big.model, "delta": small.delta, "prior": small.prior}
+        with _watched(**networks) as spent:
+            seconds, _ = _take_turns({
+                f"{told}{rows}": lambda p, i, m=each, r=rows: loops.timed(loops.ours(m, p, i, r))
+                for told, each in (("", model), ("base ", alone)) for rows in (1, 8)
+            }, name, spent, BATCH_PLACES)  # fmt: skip
+        yield _ratio(
+            f"batch of 8: tokens per second / those of batch 1, {transfer}", seconds, "1", "8",
+            factor=8, target=3.5, limit=8 * seconds["base 1"] / seconds["base 8"],
+            is_lower_better=False, parts=spent,
         )  # fmt: skip
+
+
+Spent = dict[str, float]  # seconds of each network in one loop
+
+
+@contextmanager
+def _watched(**networks: torch.nn.Module | None) -> Iterator[dict[str, Spent]]:
+    """Time what networks take inside the block; `_take_turns` says for which loop."""
+    spent: dict[str, Spent] = {"": dict.fromkeys(networks, 0.0)}
+    for name, network in networks.items():
+        network.forward = _counted(network.forward, name, spent)
+    try:
+        yield spent
+    finally:
+        for network in networks.values():
+            del network.forward
+
+
+def _counted(forward: Callable, name: str, spent: dict[str, Spent]) -> Callable:
+    def counted(*given: object, **named: object) -> object:
+        started = time.process_time()
+        try:
+            return forward(*given, **named)
+        finally:
+            spent[""][name] += time.process_time() - started
+
+    return counted
 
 
 def _take_turns(
-    loops: dict[str, Callable[[], Loop]], tokens: int = TOKENS, block: int = BLOCK
-) -> dict[str, float]:
-    """Return seconds per token of each loop; noise of the machine meets all alike."""
-    running = {name: start() for name, start in loops.items()}
-    for each in running.values():
-        next(each)  # reads the prompt, and warms up
-    spent = dict.fromkeys(loops, 0.0)
-    with torch.inference_mode():
-        for _ in range(tokens // block - 1):
-            for name, each in running.items():
-                started = time.process_time()
-                done = 0
-                while done < block:
-                    done += next(each)
-                spent[name] += time.process_time() - started
-    return {name: each / (tokens - block) for name, each in spent.items()}
+    makers: Loops, name: str, spent: dict[str, Spent], places: Sequence[int] = PLACES
+) -> tuple[dict[str, float], dict[str, list[int]]]:
+    """Return seconds per token of each loop, and all it said.
+
+    All begin a block at the same place of a text, one after the other, with the prompt and one
+    token more to warm up; noise of the machine meets them alike.
+    """
+    prompt, ids = long_text(max(places) + BLOCK + 1, name)
+    known = vocabulary(name)
+    taken: dict[str, list[float]] = {each: [] for each in makers}
+    said: dict[str, list[int]] = {each: [] for each in makers}
+    for each in makers:
+        spent[each] = dict.fromkeys(spent[""], 0.0)
+    for place in places:
+        begun = prompt + known.decode(ids[:place])
+        for each, make in makers.items():
+            loop = make(begun, ids[place:])
+            next(loop)
+            before = dict(spent[""])
+            steps = list(islice(loop, BLOCK))
+            for network, seconds in spent[""].items():
+                spent[each][network] += (seconds - before[network]) / (BLOCK * len(places))
+            taken[each] += [seconds for seconds, _ in steps]
+            said[each] += [token for _, token in steps]
+    return {each: statistics.fmean(times) for each, times in taken.items()}, said
 
 
 def _ratio(
-    name: str, seconds: dict[str, float], one: str, other: str, **more: float | bool
-) -> Measurement:
+    name: str, seconds: dict[str, float], one: str, other: str, *, factor: float = 1.0,
+    parts: dict[str, Spent] | None = None, **more: float | bool,
+) -> Measurement:  # fmt: skip
     told = ", ".join(f"{each} {1000 * value:.1f} ms" for each, value in seconds.items())
-    return Measurement(name=name, value=seconds[one] / seconds[other], unit="x", note=told, **more)
-
-
-def _kept(said: dict[str, list[int]], name: str, loop: Loop) -> Loop:
-    """Keep the tokens a loop yields; tell only that there was one more."""
-    said[name] = []
-    for token in loop:
-        said[name].append(token)
-        yield 1
-
-
-def _plain_generate(big: LanguageModel, prompt: str) -> Loop:
-    """Go on by transformers' own `generate`, a block at a time on the same cache."""
-    ids = torch.tensor([big.vocabulary.encode_prompt(prompt)])
-    cache = DynamicCache(config=big.model.config)
-    while True:
-        before = ids.shape[1]
-        ids = big.model.generate(
-            ids, attention_mask=torch.ones_like(ids), past_key_values=cache, do_sample=False,
-            min_new_tokens=BLOCK, max_new_tokens=BLOCK, pad_token_id=0,
-        )  # fmt: skip
-        yield ids.shape[1] - before
-
-
-def _ours(
-    big: LanguageModel, small: Controller | None, prompt: str, transfer: str,
-    ids: list[int] | None, rows: int = 1,
-) -> Loop:  # fmt: skip
-    controllers = [small] if small else []
-    model = ControlledModel(big, controllers, transfer=transfer)
-    decoder = model.decoder([Row(prompt, (1.0,) * len(controllers))] * rows)
-    active = list(range(rows))
-    forced = iter(ids or ())
-    while True:
-        best = decoder.scores(active).argmax(-1).tolist()
-        token = next(forced, best[0])
-        yield 1 if ids else token
-        decoder.push([token] * rows, active)
-
-
-def _reference(big: LanguageModel, small: Controller, prompt: str, ids: list[int] | None) -> Loop:
-    """Go on as the published code does, ported by what it does and not from its text.
-
-    Both models one after the other, log-softmax of the base, and across vocabularies: behind
-    every target token without an exact twin the whole text is tokenized again and the
-    controller reads it from the start.
-    """
-    entries = build_map(small.vocabulary, big.vocabulary)
-    gather = entries.gather_index(big.rows, torch.device("cpu"))
-    exact = {i for i, spelled in enumerate(big.vocabulary.token_bytes)
-             if spelled in small.vocabulary.id_of_bytes}  # fmt: skip
-    caches = [DynamicCache(config=each.config) for each in (big.model, small.delta)]
-    new = [torch.tensor([each.vocabulary.encode_prompt(prompt)]) for each in (big, small)]
-    start, said = new[1], b""
-    forced = iter(ids or ())
-    while True:
-        logits, delta = (
-            model(input_ids=tokens, past_key_values=cache, use_cache=True).logits[:, -1].float()
-            for model, tokens, cache in zip((big.model, small.delta), new, caches, strict=True)
-        )
-        base = torch.log_softmax(logits, -1)
-        if ids is not None:
-            delta = torch.nn.functional.pad(delta, (0, 1))[:, gather]
-        best = (base + delta).argmax(-1).item()
-        token = next(forced, best)
-        yield 1 if ids else token
-        said += big.vocabulary.token_bytes[token] or b""
-        new = [torch.tensor([[token]])] * 2
-        if ids is not None and token in exact:
-            new[1] = torch.tensor(
-                [[small.vocabulary.id_of_bytes[big.vocabulary.token_bytes[token]]]]
-            )
-        elif ids is not None:
-            again = small.vocabulary.encode_continuation(said)
-            new[1] = torch.cat([start, torch.tensor([again])], 1)
-            caches[1] = DynamicCache(config=small.delta.config)
-
-
-def _proxy(big: LanguageModel, small: Controller, prompt: str) -> Loop:
-    """Go on by three models: target + tuned small one - untuned small one."""
-    models = (big.model, small.delta, small.prior)
-    caches = [DynamicCache(config=each.config) for each in models]
-    new = torch.tensor([big.vocabulary.encode_prompt(prompt)])
-    while True:
-        base, tuned, untuned = (
-            model(input_ids=new, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            .logits[:, -1].float()
-            for model, cache in zip(models, caches, strict=True)
-        )  # fmt: skip
-        token = (base + tuned - untuned).argmax(-1).item()
-        yield 1
-        new = torch.tensor([[token]])
+    if parts is not None:
+        spent = {each: value for each, value in parts[one].items() if value}
+        spent["the rest"] = seconds[one] - sum(spent.values())
+        within = ", ".join(f"{each} {1000 * value:.1f}" for each, value in spent.items())
+        told += f"; in {one}: {within}"
+    return Measurement(
+        name=name, value=factor * seconds[one] / seconds[other], unit="x", note=told, **more
+    )
 
 
 def _tokens_read(name: str, most: float) -> Measurement:

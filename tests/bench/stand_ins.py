@@ -14,19 +14,23 @@ from cmc.models import LanguageModel
 from cmc.vocab import Vocabulary
 
 CONTEXT = 8192  # tokens, more than any benchmark reads
+# Standard deviation of scores, nats. At 5 a next token has an entropy near 3 nats on the texts
+# here, as a language model's has; a delta moves scores by less.
+SPREAD, DELTA_SPREAD = 5.0, 1.0
+INITIAL = 0.05
 
 
 @cache
 def vocabulary(name: str) -> Vocabulary:
     """Return a published vocabulary of the third-party data."""
-    file = _shared("tokenizers", name, "tokenizer.json")
+    file = shared("tokenizers", name, "tokenizer.json")
     return Vocabulary(PreTrainedTokenizerFast(tokenizer_file=str(file)), eos_ids=[2])
 
 
 @cache
 def answers() -> list[str]:
     """Return English answers of AlpacaEval's reference model."""
-    outputs = _shared("alpaca_eval", "text_davinci_003_outputs.json").read_text("utf-8")
+    outputs = shared("alpaca_eval", "text_davinci_003_outputs.json").read_text("utf-8")
     return [each["output"] for each in json.loads(outputs)]
 
 
@@ -39,21 +43,25 @@ def long_text(tokens: int, name: str) -> tuple[str, list[int]]:
     return answers()[0], ids[:tokens]
 
 
-def network(size: int, *, hidden: int, layers: int, seed: int) -> LlamaForCausalLM:
-    """Return a Llama with tied heads and random weights."""
+def network(
+    size: int, *, hidden: int, layers: int, seed: int, spread: float = SPREAD
+) -> LlamaForCausalLM:
+    """Return a Llama with tied heads and random weights, whose scores spread as a real one's."""
     torch.manual_seed(seed)
     heads = hidden // 32
     config = LlamaConfig(
         vocab_size=size, hidden_size=hidden, intermediate_size=hidden * 8 // 3,
         num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=heads,
         max_position_embeddings=CONTEXT, tie_word_embeddings=True, bos_token_id=None,
-        eos_token_id=None, pad_token_id=None, initializer_range=0.05,
+        eos_token_id=None, pad_token_id=None, initializer_range=INITIAL,
     )  # fmt: skip
-    return LlamaForCausalLM(config).eval().requires_grad_(False)
+    model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    model.model.norm.weight.fill_(spread / (INITIAL * hidden**0.5))
+    return model
 
 
 @cache
-def target(name: str, *, hidden: int = 512, layers: int = 12) -> LanguageModel:
+def target(name: str, *, hidden: int = 1024, layers: int = 16) -> LanguageModel:
     """Return a target in a published vocabulary."""
     known = vocabulary(name)
     return LanguageModel(
@@ -62,10 +70,12 @@ def target(name: str, *, hidden: int = 512, layers: int = 12) -> LanguageModel:
 
 
 @cache
-def controller(*, hidden: int = 96, layers: int = 4, has_prior: bool = True) -> Controller:
+def controller(*, hidden: int = 288, layers: int = 6, has_prior: bool = True) -> Controller:
     """Return a controller in the vocabulary of Llama-2, as the published ones are."""
     known = vocabulary("llama2")
-    delta, prior = (network(known.size, hidden=hidden, layers=layers, seed=seed) for seed in (2, 3))
+    shape = {"hidden": hidden, "layers": layers}
+    delta = network(known.size, **shape, seed=2, spread=DELTA_SPREAD)
+    prior = network(known.size, **shape, seed=3)
     settings = default_settings() | {"prompt_format": "plain"}
     return Controller("stand-in", delta, prior if has_prior else None, known, settings)
 
@@ -75,7 +85,8 @@ def weights(model: torch.nn.Module) -> int:
     return sum(each.numel() * each.element_size() for each in model.parameters())
 
 
-def _shared(*parts: str) -> Path:
+def shared(*parts: str) -> Path:
+    """Return a file of the third-party data."""
     default = Path(__file__).resolve().parents[3] / "shared"
     path = Path(os.environ.get("CMC_SHARED", default)).joinpath("data", *parts)
     if not path.exists():

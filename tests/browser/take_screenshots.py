@@ -9,7 +9,6 @@ from playwright.sync_api import Page, expect, sync_playwright
 from serving import CHROMIUM, ROOT, served
 
 FOLDER = ROOT / "assets" / "screenshots"
-STEPS = "150"
 
 
 def main(wanted: list[str]) -> None:
@@ -52,7 +51,7 @@ def _generate(page: Page) -> None:
 
 
 def _train(page: Page) -> None:
-    page.fill("#train-steps input", STEPS)
+    page.locator("#train-effort").get_by_text("quick").click()
     page.click("#train-start")
     expect(page.locator("#train-status")).to_contain_text("finished")
 

@@ -21,7 +21,8 @@ The large model's weights are never touched. At strength 0 you get exactly the b
    did to it.
 2. Press *Add controller* and put a style on top; each has its own strength.
 3. **Vocabulary**: see how the controller's tokens meet those of a target that spells differently.
-4. **Evaluate**: see what is left of the effect on every target, with 95 % intervals.
+4. **Evaluate**: which strength to use, whether a controller carries over, what is left of its
+   effect on every target, with 95 % intervals and every answer to read.
 5. **Train**: press *Start training*. A small controller takes a minute or two on a laptop. You may
    close the page; the run goes on. Then choose it in Generate.
 """

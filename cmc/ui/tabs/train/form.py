@@ -1,0 +1,122 @@
+"""The form of the Train tab: the common case in view, the rest folded."""
+
+from typing import Any
+
+import gradio as gr
+
+from cmc.settings import ON_DATA_ALONE, TrainSettings
+from cmc.ui.form import QUIET
+from cmc.ui.tabs.train.choices import (
+    EFFORTS,
+    LIKE_PRIOR,
+    SIZES,
+    lab_set,
+    objective_choices,
+)
+from cmc.workspace import Workspace
+
+TEXT = {
+    "template": "The frozen model beside which the controller learns.",
+    "data": "A set of the starter lab, a file or folder, or a Hub id (owner/name:config:split).",
+    "local": "A set of the starter lab, or upload your own below.",
+    "upload": "Or your own: JSON, CSV or Parquet",
+    "retain": "Records whose answers must stay.",
+    "effort": ", ".join(f"{steps:,}" for steps in EFFORTS.values()) + " steps",
+}
+
+
+def common_fields(workspace: Workspace) -> dict[str, Any]:
+    """Lay out the common choices; every default comes from `TrainSettings`."""
+    is_open = workspace.mode == "local"
+    names = workspace.names_of_data()
+    fields: dict[str, Any] = {}
+    fields["template"] = gr.Dropdown(
+        workspace.names_of_templates(), value=TrainSettings.template, label="Template",
+        info=TEXT["template"], allow_custom_value=is_open, elem_id="train-template",
+    )  # fmt: skip
+    fields["data"] = gr.Dropdown(
+        names, value=TrainSettings.data, label="Data", info=TEXT["data" if is_open else "local"],
+        allow_custom_value=is_open, elem_id="train-data",
+    )  # fmt: skip
+    fields["upload"] = gr.File(
+        label=TEXT["upload"], file_types=[".json", ".jsonl", ".csv", ".tsv", ".parquet"],
+        type="filepath", height=72, elem_id="train-upload",
+    )  # fmt: skip
+    fields["objective"] = gr.Dropdown(
+        objective_choices(), value=TrainSettings.objective, label="Objective",
+        elem_id="train-objective",
+    )  # fmt: skip
+    fields["retain"] = gr.Dropdown(
+        [("none", ""), *names], value=TrainSettings.retain, label="Retain", info=TEXT["retain"],
+        allow_custom_value=is_open, visible=False, elem_id="train-retain",
+    )  # fmt: skip
+    sizes = [
+        (f"{name}, {layers} layers of {width}", name) for name, (width, layers) in SIZES.items()
+    ]
+    fields["size"] = gr.Dropdown(
+        [("as the lab's prior", LIKE_PRIOR), *sizes], value=LIKE_PRIOR,
+        label="Size of the controller", elem_id="train-size",
+    )  # fmt: skip
+    return fields
+
+
+def effort_choice() -> gr.Radio:
+    """Return the one choice that sets the steps."""
+    return gr.Radio(
+        list(EFFORTS), value="normal", label="Effort", info=TEXT["effort"], elem_id="train-effort"
+    )
+
+
+def folded_fields(workspace: Workspace) -> dict[str, Any]:
+    """Lay out what is rarely changed."""
+    default = TrainSettings()
+    is_open = workspace.mode == "local"
+    return {
+        "name": gr.Textbox(default.name, label="Name of the run", elem_id="train-name"),
+        "max_steps": gr.Number(
+            default.max_steps, precision=0, label="Steps", elem_id="train-steps"
+        ),
+        "init": gr.Dropdown(
+            [("as the size says", ""), *workspace.names_of_controllers()], value=default.init,
+            label="Start from", allow_custom_value=is_open, elem_id="train-init",
+        ),
+        "columns": gr.Textbox(
+            default.columns, label="Columns", placeholder="instruction=question, output=answer",
+            info="Where yours have other names.", elem_id="train-columns",
+        ),
+        "learning_rate": gr.Number(default.learning_rate, label="Learning rate", elem_id="rate"),
+        "batch_size": gr.Number(default.batch_size, precision=0, label="Batch size"),
+        "max_length": gr.Number(
+            default.max_length, precision=0, label="Longest example (tokens)",
+            elem_id="train-length",
+        ),
+        "held_out_fraction": gr.Slider(
+            0, 0.5, default.held_out_fraction, step=0.01, label="Held-out share"
+        ),
+        "seed": gr.Number(default.seed, precision=0, label="Seed"),
+    }  # fmt: skip
+
+
+def wire_form(fields: dict[str, Any], effort: gr.Radio) -> None:
+    """Let effort set the steps, and the objective bring what it needs."""
+
+    def steps(chosen: str) -> int:
+        return EFFORTS[chosen]
+
+    def for_objective(objective: str, data: str) -> list[Any]:
+        needs_retain = objective not in ON_DATA_ALONE
+        wanted = lab_set(objective, data)
+        if wanted is None:
+            return [gr.skip(), gr.Dropdown(visible=needs_retain), *[gr.skip()] * 3]
+        data, retain, prompt_format, rate = wanted
+        shown = gr.Dropdown(value=retain if needs_retain else "", visible=needs_retain)
+        return [data, shown, prompt_format, "", rate]
+
+    effort.input(steps, effort, fields["max_steps"], **QUIET)
+    names = ("data", "retain", "prompt_format", "prompt", "learning_rate")
+    fields["objective"].input(
+        for_objective,
+        [fields["objective"], fields["data"]],
+        [fields[name] for name in names],
+        **QUIET,
+    )
