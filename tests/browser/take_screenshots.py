@@ -84,6 +84,7 @@ def _evaluate(page: Page) -> None:
     page.click("#evaluate-start")
     expect(page.locator("#evaluate-status")).to_contain_text("finished")
     expect(page.locator("#evaluate-chart .scatterlayer .trace")).not_to_have_count(0)
+    page.evaluate("scrollTo(0, 0)")
 
 
 if __name__ == "__main__":
