@@ -4,8 +4,11 @@ import json
 import subprocess
 import sys
 
+from cmc.vocab import build_map
 from tests.bench.__main__ import NAMES, table
+from tests.bench.map import Quadratic, edit_distance
 from tests.bench.row import Measurement
+from tests.conftest import tiny_vocabulary
 
 
 def test_a_row_meets_its_target_from_the_right_side():
@@ -30,3 +33,12 @@ def test_a_benchmark_prints_one_object_with_its_machine():
     assert {"machine", "cores", "load", "torch"} <= set(found["machine"])
     wanted = {"name", "value", "unit", "limit", "target", "ok"}
     assert all(wanted <= set(row) for row in found["rows"])
+
+
+def test_the_peer_of_the_map_benchmark_finds_the_published_entries():
+    controller, target = tiny_vocabulary("sentencepiece"), tiny_vocabulary("unigram")
+    peer = Quadratic(controller, target)
+    found = [peer.nearest(each) for each in range(target.size)]
+    assert found == build_map(controller, target, parity=True).ids.tolist()
+    assert edit_distance("kitten", "sitting") == 3
+    assert edit_distance("", "abc") == edit_distance("abc", "") == 3

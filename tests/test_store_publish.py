@@ -170,10 +170,11 @@ def test_in_an_app_for_others_only_a_visitors_own_token_counts(store, monkeypatc
     monkeypatch.setattr("cmc.workspace.publishing.publish_version",
                         lambda *_, token: used.append(token) or "address")  # fmt: skip
     request = PublishRequest(repo="me/mine")
-    for mode in ("demo", "open-lab"):
-        with pytest.raises(StoreError, match="your own token"):
-            publish(Workspace(mode=mode, home=store.home), "mine", request)
-    assert publish(Workspace(mode="demo", home=store.home), "mine", request, token=TOKEN)
+    with pytest.raises(StoreError, match="switched off"):
+        publish(Workspace(mode="demo", home=store.home), "mine", request, token=TOKEN)
+    with pytest.raises(StoreError, match="your own token"):
+        publish(Workspace(mode="open-lab", home=store.home), "mine", request)
+    assert publish(Workspace(mode="open-lab", home=store.home), "mine", request, token=TOKEN)
     assert publish(Workspace(home=store.home), "mine", request)
     assert used == [TOKEN, ""]
 

@@ -13,7 +13,7 @@ from cmc.training.features import FeatureStore, template_fingerprint
 from cmc.training.split import SplitModel
 from cmc.training.template import FrozenTemplate
 from tests.test_training import PAD, byte_vocabulary, examples, llama
-from tests.test_training_job import settings_in, template  # noqa: F401
+from tests.test_training_job import read, settings_in, template  # noqa: F401
 
 PLENTY = 10**9
 
@@ -141,7 +141,18 @@ def test_a_full_disk_costs_the_cache_and_not_the_training(tmp_path, monkeypatch)
     monkeypatch.setattr(features, "save_file", full)
     assert "No space left on device" in frozen.flush()
     assert torch.equal(frozen.rows(token_batch(these, PAD)), rows)
-    assert frozen.flush() == ""
+
+
+def test_a_full_disk_is_told_in_the_log_and_the_run_ends_well(tmp_path, template, monkeypatch):  # noqa: F811
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("CMC_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(features, "save_file", full)
+    list(run_training(settings_in(tmp_path, template, max_steps=2), tmp_path / "run"))
+    told = "The template's features could not be kept on disk (No space left on device)."
+    assert told in (tmp_path / "run" / "log.txt").read_text()
+    assert read(tmp_path / "run" / "status.json")["state"] == "finished"
 
 
 def test_a_batch_without_room_in_memory_is_at_hand_for_the_next_controller(monkeypatch):

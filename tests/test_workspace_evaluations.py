@@ -9,6 +9,7 @@ from cmc.errors import CmcError, DataError, ModelError, RunError, SettingError, 
 from cmc.evaluation.job import run_evaluation
 from cmc.settings import (
     CheckRequest,
+    ForgettingRequest,
     JudgeSettings,
     SuiteRequest,
     SweepRequest,
@@ -151,6 +152,8 @@ def test_controllers_and_earlier_reports_are_named_by_where_they_lie(workspace, 
         (SweepRequest(limit=1000), SettingError),
         (SweepRequest(limit=100), SettingError),  # times three targets and eight strengths
         (CheckRequest(limit=3000), SettingError),
+        (ForgettingRequest(other="/etc/passwd"), ModelError),
+        (ForgettingRequest(controllers=("owner/model",)), ModelError),
     ],
 )
 def test_strangers_start_only_what_is_listed_and_in_measure(tmp_path, mode, wrong, error, started):
@@ -159,6 +162,16 @@ def test_strangers_start_only_what_is_listed_and_in_measure(tmp_path, mode, wron
         evaluations.start_evaluation(public, wrong)
     assert caught.value.hint
     assert not started
+
+
+@has_lab
+def test_an_evaluation_that_trains_needs_leave_to_train(tmp_path, started):
+    asked = ForgettingRequest(targets=("lab:byte",), limit=5)
+    with pytest.raises(TrainingError, match="switched off"):
+        evaluations.start_evaluation(Workspace(mode="demo", home=tmp_path), asked)
+    assert not started
+    evaluations.start_evaluation(Workspace(mode="open-lab", home=tmp_path), asked)
+    assert len(started) == 1
 
 
 @has_lab

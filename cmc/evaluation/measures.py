@@ -4,6 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+FORGETTING = {
+    "forget": "recall of what to forget",
+    "retain": "recall of what to keep",
+    "other": "recall of other facts",
+}
 UNCLEAR, WORSE, BETTER = "no clear change", "worse", "better"
 
 
@@ -15,6 +20,7 @@ class Measure:
         name: what was measured, such as `exact match`; no unit unless it says one.
         low, high: its 95 % interval; None where there is none.
         base: what the target alone reaches; None where that was not measured.
+        paired: the 95 % interval of the difference, where it was measured question by question.
     """
 
     name: str
@@ -28,6 +34,16 @@ class Measure:
     transfer: str = ""
     strength: float | None = None
     lower_is_better: bool = False
+    paired: tuple[float, float] | None = None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the difference to the base is more than chance may make."""
+        if self.paired is not None:
+            return not self.paired[0] <= 0 <= self.paired[1]
+        if self.base is None or self.low is None or self.high is None:
+            return self.base is not None
+        return not self.low <= self.base <= self.high
 
     @property
     def difference(self) -> float | None:
@@ -146,22 +162,41 @@ def _suite(report: Mapping[str, Any]) -> Iterator[Measure]:
 
 def _tofu(report: Mapping[str, Any]) -> Iterator[Measure]:
     about = {"target": str(report.get("target", "")), "controller": _desk(report)}
+    base, paired = report.get("base") or {}, report.get("differences") or {}
     utility = report.get("model_utility_of_present")
     if utility is not None:
         interval = _interval(report.get("model_utility_interval") or {})
-        yield Measure(name="model utility", value=utility, **about, **interval)
+        yield Measure(
+            name="model utility", value=utility, base=base.get("model_utility_of_present"),
+            paired=_ends(paired.get("model_utility")), **about, **interval,
+        )  # fmt: skip
     if report.get("forget_quality") is not None:
         yield Measure(
-            name="forget quality", value=report["forget_quality"], n=report.get("n_forget"), **about
-        )
+            name="forget quality", value=report["forget_quality"], n=report.get("n_forget"),
+            base=base.get("forget_quality"), **about,
+        )  # fmt: skip
     for split, told in (report.get("splits") or {}).items():
+        alone = (base.get("splits") or {}).get(split) or {}
+        change = (paired.get("splits") or {}).get(split) or {}
         for part in ("rouge", "probability", "truth_ratio"):
             if told.get(part) is not None:
                 yield Measure(
                     name=f"{split.replace('_', ' ')}: {part.replace('_', ' ')}", value=told[part],
+                    base=alone.get(part), paired=_ends(change.get(part)),
                     lower_is_better=split == "forget" and part != "truth_ratio",
                     **about, **_interval((told.get("intervals") or {}).get(part) or {}),
                 )  # fmt: skip
+
+
+def _forgetting(report: Mapping[str, Any]) -> Iterator[Measure]:
+    for row in report.get("rows") or []:
+        about = _about(row) | {"controller": row["method"]}
+        for part, name in FORGETTING.items():
+            told = row[part]
+            yield Measure(
+                name=name, value=told["score"], base=told["base"],
+                lower_is_better=part == "forget", **about, **_interval(told),
+            )  # fmt: skip
 
 
 def _alpaca(report: Mapping[str, Any]) -> Iterator[Measure]:
@@ -177,19 +212,6 @@ def _alpaca(report: Mapping[str, Any]) -> Iterator[Measure]:
         yield Measure(name="length, characters", value=report["avg_length"], **about, **interval)
 
 
-def _forgetting(report: Mapping[str, Any]) -> Iterator[Measure]:
-    names = {"forget": "recall of what to forget", "retain": "recall of what to keep",
-             "other": "recall of other facts"}  # fmt: skip
-    for row in report.get("rows") or []:
-        about = _about(row) | {"controller": str(row["method"])}
-        for part, name in names.items():
-            told = row[part]
-            yield Measure(
-                name=name, value=told["score"], base=told["base"],
-                lower_is_better=part == "forget", **about, **_interval(told),
-            )  # fmt: skip
-
-
 def _desk(report: Mapping[str, Any]) -> str:
     told = report.get("controllers") or {}
     return " + ".join(f"{name} at {strength:g}" for name, strength in told.items())
@@ -199,6 +221,10 @@ def _about(row: Mapping[str, Any]) -> dict[str, Any]:
     about = {name: str(row.get(name) or "") for name in ("target", "controller", "transfer")}
     about = {name: value for name, value in about.items() if name != "controller" or value}
     return about | {"strength": row.get("strength")}
+
+
+def _ends(told: Mapping[str, Any] | None) -> tuple[float, float] | None:
+    return (told["low"], told["high"]) if told else None
 
 
 def _interval(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class FeatureStore:
     _waiting: dict[bytes, Tensor] = field(default_factory=dict)
     _room: int = 0
     _bytes_waiting: int = 0
-    _is_full: bool = False
+    _trouble: str = ""  # what the disk refused, to be told at the next flush
 
     @classmethod
     def open(cls, root: Path, template: "LanguageModel", limit: int) -> "FeatureStore":
@@ -139,7 +139,7 @@ class FeatureStore:
     def put(self, example: Example, rows: Tensor) -> None:
         """Keep an example's features, on the disk as soon as there are enough for a shard."""
         key, size = _key(example), rows.numel() * rows.element_size()
-        if self._is_full or size > self._room or key in self._index or key in self._waiting:
+        if self._trouble or size > self._room or key in self._index or key in self._waiting:
             return
         self._room -= size
         self._bytes_waiting += size
@@ -148,9 +148,9 @@ class FeatureStore:
             self.flush()
 
     def flush(self) -> str:
-        """Write what is waiting; return a sentence where the disk refused, else nothing."""
+        """Write what is waiting; return a sentence where the disk refused so far, else nothing."""
         if not self._waiting:
-            return ""
+            return self._trouble
         name = hashlib.sha256(b"".join(sorted(self._waiting))).hexdigest()[:24]
         path, aside = self.folder / f"{name}.safetensors", self.folder / f".tmp-{os.getpid()}"
         try:
@@ -159,12 +159,11 @@ class FeatureStore:
             self._index |= _read_index(path)
         except (OSError, SafetensorError) as error:
             aside.unlink(missing_ok=True)
-            self._is_full = True
             reason = getattr(error, "strerror", None) or str(error)
-            return f"The template's features could not be kept on disk ({reason})."
+            self._trouble = f"The template's features could not be kept on disk ({reason})."
         finally:
             self._waiting, self._bytes_waiting = {}, 0
-        return ""
+        return self._trouble
 
 
 def _is_in_use(folder: Path) -> bool:

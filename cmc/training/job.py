@@ -19,6 +19,7 @@ from cmc.training.folder import (
     CHECKPOINTS,
     CONTROLLER,
     SETTINGS,
+    append_log,
     flush_tree,
     lock_held,
     read_json,
@@ -180,6 +181,10 @@ def _trained(
     except TrainingError:
         _rescue(controller, journal)
         raise
+    finally:
+        for each in frozen:
+            if told := each.flush():
+                append_log(folder, told)
     _end(controller, training, journal, is_done)
 
 

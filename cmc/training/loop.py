@@ -97,9 +97,6 @@ def train_controller(
         if checkpoints:
             save_state(state, checkpoints)
         raise
-    finally:
-        for each in frozen:
-            each.flush()
     state.take_best()
 
 

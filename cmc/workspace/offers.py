@@ -9,13 +9,15 @@ from cmc import runs
 from cmc.errors import SettingError
 from cmc.evaluation.kinds import KINDS, kind_called, stored_request
 from cmc.settings import lab_targets
+from cmc.workspace.trainings import PRIOR, check_training
 
 if TYPE_CHECKING:
     from cmc.workspace import Workspace
 
 SUITES = Path(__file__).resolve().parents[2] / "assets" / "suites"
 PUBLIC_ANSWERS = 2000  # of one evaluation on a public Space; about two minutes of two cores
-PUBLIC_MOST = {"max_new_tokens": 512, "batch_size": 64}  # of one answer there; answers at once
+# The most of one setting there: of one answer, at once, of a training.
+PUBLIC_MOST = {"max_new_tokens": 512, "batch_size": 64, "max_steps": 1000}
 # What a public Space never takes: addresses it would call, its secrets, folders and files.
 ELSEWHERE = ("endpoint", "key_variable", "out", "retain_log")
 
@@ -67,6 +69,8 @@ def offered_names(workspace: "Workspace") -> dict[str, list[str]]:
         "data": ["", "lab", "lab:held_out", *data],
         "gold": ["", "lab:held_out", *data],
         "retain": data,
+        "other": data,
+        "init": ["", PRIOR, *workspace.names_of_controllers()],
         "suite": names_of_suites(),
         "against": ["", *earlier],
         "reference": ["base"],
@@ -80,6 +84,7 @@ def check_offered(workspace: "Workspace", request: Any) -> None:
     Raises:
         ModelError: a name is not offered here.
         SettingError: a value is not taken here.
+        TrainingError: it trains, which is off here.
     """
     offered = offered_names(workspace)
     values = _flat_values(request)
@@ -91,6 +96,8 @@ def check_offered(workspace: "Workspace", request: Any) -> None:
     if workspace.mode != "local":
         _check_elsewhere(values, flat_fields(type(request)))
         _check_size(values)
+        if values.get("objectives") and not values.get("controllers"):
+            check_training(workspace)  # it would train a controller with each
 
 
 def _check_elsewhere(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

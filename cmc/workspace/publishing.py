@@ -24,8 +24,13 @@ def publish(
             then takes the one that person signed in with.
 
     Raises:
-        StoreError: there is no token, or publishing failed.
+        StoreError: it is switched off here, there is no token, or publishing failed.
     """
+    if not workspace.may_train:
+        raise StoreError(
+            "publishing is switched off on this public Space",
+            hint="Run the app on your own machine, or duplicate the Space.",
+        )
     # What a Space may do with its own token, a visitor may not.
     if workspace.mode != "local" and not token:
         raise StoreError(

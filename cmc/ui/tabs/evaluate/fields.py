@@ -10,7 +10,7 @@ from cmc.arguments import CHOICES
 from cmc.evaluation.kinds import KINDS
 from cmc.settings import JUDGES, TRANSFERS
 from cmc.ui.sentences import labelled_targets
-from cmc.ui.tabs.evaluate.choices import FIRST, defaults_of, told
+from cmc.ui.tabs.evaluate.choices import FIRST, TOLD, defaults_of, told
 from cmc.workspace import Workspace
 from cmc.workspace.offers import ELSEWHERE, flat_fields, offered_names
 
@@ -90,7 +90,7 @@ def kinds_to_choose() -> list[tuple[str, str]]:
 
 def _place(kind: str) -> int:
     order = list(KINDS)
-    known = ("sweep", "check", "transfer", "suite", "tofu", "alpaca", "forgetting")
+    known = list(TOLD)
     return known.index(kind) if kind in known else len(known) + order.index(kind)
 
 

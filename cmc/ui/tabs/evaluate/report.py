@@ -38,7 +38,11 @@ def headline(report: Mapping[str, Any]) -> str:
         kind = "bad" if report["failed"] else "good"
         told = f"{report['passed']} passed, {report['failed']} failed"
         lines.append(f'<span class="{kind}">{told}</span>')
-    for name in ("forget_quality_reason", "model_utility_reason", "missing"):
+    lines += [
+        html.escape(f"{each['method']} on {each['target']}: {each['reached']}.")
+        for each in report.get("rows") or [] if "reached" in each
+    ]  # fmt: skip
+    for name in ("forget_quality_reason", "model_utility_reason", "incomplete", "judge"):
         if report.get(name):
             lines.append(html.escape(f"{name.replace('_', ' ').capitalize()}: {report[name]}."))
     return "".join(f"<p>{each}</p>" for each in lines)
@@ -85,11 +89,12 @@ def difference_cell(measure: Measure) -> str:
     """Return the signed difference to the base; where it is clear its colour says if it is good."""
     if measure.difference is None:
         return "<td></td>"
-    # Within its interval a difference may be chance, and has no colour.
-    is_clear = measure.low is None or not measure.low <= (measure.base or 0.0) <= measure.high
     kind = "good" if measure.gain > 0 else "bad"
-    kind = kind if is_clear and measure.gain else "even"
-    return f'<td class="{kind}">{signed(measure.difference)}</td>'
+    kind = kind if measure.is_clear and measure.gain else "even"
+    ends = ""
+    if measure.paired is not None:
+        ends = f" <small>{signed(measure.paired[0])} to {signed(measure.paired[1])}</small>"
+    return f'<td class="{kind}">{signed(measure.difference)}{ends}</td>'
 
 
 def signed(value: float) -> str:

@@ -11,6 +11,7 @@ from cmc.ui.sentences import status_line
 from cmc.ui.tabs.train.choices import TrainChoices, command_line
 from cmc.ui.tabs.train.data_pane import build_data_pane, wire_data_pane
 from cmc.ui.tabs.train.form import common_fields, effort_choice, folded_fields, wire_form
+from cmc.ui.tabs.train.publish import build_publish_pane
 from cmc.ui.tabs.train.run_view import build_run_view, wire_run_view
 from cmc.workspace import Workspace, trainings
 
@@ -53,6 +54,8 @@ def build_train_tab(workspace: Workspace, demo: gr.Blocks) -> TrainTab:
         ):
             with gr.Tab("Progress", id="progress"):
                 view = build_run_view()
+                if workspace.may_train:
+                    build_publish_pane(workspace, view.seen)
             with gr.Tab("Data and prompt", id="data") as data_tab:
                 pane = build_data_pane()
     fields |= pane.fields
