@@ -29,6 +29,10 @@ def test_published_win_rates_come_out_to_the_last_digit(file, rate, error, capsy
     assert report["standard_error"] == pytest.approx(error, abs=1e-8)
     assert (report["n_total"], report["n_missing"]) == (805, 0)
     assert report["low"] < rate < report["high"]
+    for name in ("avg_length", "distinct_2", "refusal_rate"):
+        ends = report[f"{name}_interval"]
+        assert ends["low"] <= report[name] <= ends["high"]
+        assert ends["n"] == 805
     assert report["length_controlled_win_rate"] is None
     assert "alpaca_eval" in report["length_controlled_reason"]
     assert int(report["avg_length"]) == 396  # as the leaderboard prints it

@@ -1,14 +1,31 @@
 """Sweeps: every cell once, a recommendation that follows from the rows, a report that repeats."""
 
+from dataclasses import replace
+
 import pytest
 
 from cmc import charts
+from cmc.controller import load_controller
 from cmc.errors import CmcError, SettingError
 from cmc.evaluation.kinds import kind_of, stored_request
+from cmc.evaluation.provenance import describe_maps
 from cmc.evaluation.recommend import balance, recommend
 from cmc.evaluation.repeat import compare_reports, repeat_report
 from cmc.evaluation.sweep import evaluate_sweep
-from cmc.settings import CheckRequest, CoverSettings, SuiteRequest, SweepRequest, as_plain
+from cmc.generation import ControlledModel
+from cmc.generation.controlled import carrier
+from cmc.models import load_language_model
+from cmc.settings import (
+    CheckRequest,
+    CoverSettings,
+    JudgeSettings,
+    SuiteRequest,
+    SweepRequest,
+    as_plain,
+)
+from cmc.store import Store
+from cmc.store.maps import keep_map
+from tests.judge_server import chat, ranking
 
 
 @pytest.fixture(autouse=True)
@@ -141,3 +158,55 @@ def test_charts_show_scores_recommendation_and_harm():
     assert list(traded.data[0].text) == ["0", "1", "2"]
     for empty in (charts.strength_lines, charts.trade_off, charts.suite_matrix, charts.check_bars):
         assert empty({}).layout.annotations
+
+
+def test_another_judge_is_asked_pair_by_pair_and_a_killed_sweep_asks_nothing_twice(saved, serve):
+    server = serve((200, {}, chat(ranking(1))))
+    judging = JudgeSettings(judge="endpoint", endpoint=server.url)
+    asked = request(saved, metric="win_rate", targets=(saved["byte"],), judging=judging)
+    *steps, last = evaluate_sweep(asked)
+    assert last.report["judge"] == "endpoint:gpt-4-0613"
+    assert len(server.requests) == 6  # two strengths of three questions; the base needs none
+    assert [row["n"] for row in last.report["rows"]] == [3, 3, 3]
+    for row, verdicts in zip(last.report["rows"][1:], (steps[2:5], steps[7:10]), strict=True):
+        preferences = [each.found["preference"] for each in verdicts]
+        assert row["score"] == pytest.approx(sum(preferences) / 3 - 1)
+    for cut in (0, 3, 6, 9):
+        before = len(server.requests)
+        kept = {each.message: each.found for each in steps[:cut]}
+        *_, again = evaluate_sweep(asked, kept)
+        assert compare_reports(last.report, again.report)["same"]
+        known = sum("verdict" in key for key in kept)
+        assert len(server.requests) - before == 6 - known
+    server.replies = [(200, {}, chat("Both!"))]
+    none = list(evaluate_sweep(replace(asked, judging=replace(judging, attempts=1))))[-1].report
+    assert [row["n_missing"] for row in none["rows"]] == [0, 3, 3]
+
+
+def test_without_a_judge_named_the_right_answers_judge(saved):
+    report = list(evaluate_sweep(request(saved, metric="win_rate")))[-1].report
+    assert report["judge"] == f"reference:{saved['data']}"
+    other = request(saved, metric="win_rate", judging=JudgeSettings(
+        judge="local", judge_model=saved["model"]))  # fmt: skip
+    assert list(evaluate_sweep(other))[-1].report["judge"] == f"local:{saved['model']}"
+    assert list(evaluate_sweep(request(saved)))[-1].report["judge"] is None
+
+
+def test_the_origin_names_every_map_by_its_content_and_the_kept_version_that_says_the_same(
+    saved, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CMC_HOME", str(tmp_path))
+    asked = request(saved, transfer="pm-mined", strengths=(0.5,))
+    maps = list(evaluate_sweep(asked))[-1].report["provenance"]["maps"]
+    key = f"{saved['controller']} on {saved['byte']} by pm-mined"
+    assert set(maps) == {key, f"{saved['controller']} on {saved['model']} by pm-mined"}
+    assert len({each["map"] for each in maps.values()}) == 2
+    assert maps[key]["version"] is None
+    controller, target = load_controller(saved["controller"]), load_language_model(saved["byte"])
+    built = carrier(controller, target, "pm-mined")
+    keep_map(Store(tmp_path), "mine", built.overridden(5, 7))
+    keep_map(Store(tmp_path), "mine", built)
+    told = describe_maps(["c"], ControlledModel(target, [controller], transfer="pm-mined"))
+    assert told[f"c on {target.name} by pm-mined"]["version"] == "mine@2"
+    told = describe_maps(["c"], ControlledModel(target, [controller], transfer="cover"))
+    assert told[f"c on {target.name} by cover"]["map"] is None

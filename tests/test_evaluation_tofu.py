@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cmc.__main__ import main
 from cmc.errors import DataError
@@ -16,7 +17,7 @@ from cmc.evaluation.tofu import evaluate_tofu, read_log, report_log
 from cmc.evaluation.tofu.formulas import forget_quality, model_utility, truth_ratio, truth_scores
 from cmc.evaluation.tofu.measure import Asking, batch_losses, scoring_batches
 from cmc.evaluation.tofu.questions import Question, read_questions
-from cmc.generation import ControlledModel
+from cmc.generation import ControlledModel, Row
 from cmc.settings import TofuRequest, lab_folder
 from tests.conftest import shared, tiny_controller, tiny_target, tiny_tokenizer
 
@@ -84,65 +85,6 @@ def test_a_summary_is_told_as_stated():
         report_log(log_of(FULL, "TOFU_SUMMARY.json"), log_of(RETAIN))
 
 
-def test_the_order_of_items_and_of_keys_does_not_matter(tmp_path):
-    stated = json.loads(shared("tofu_logs", FULL, "TOFU_EVAL.json").read_text("utf-8"))
-    turned = {key: stated[key] for key in reversed(stated)}
-    key = "forget_Q_A_PERT_Prob"
-    values = turned[key]["value_by_index"]
-    turned[key] = {**turned[key], "value_by_index": {i: values[i] for i in reversed(values)}}
-    (tmp_path / "other_name.json").write_text(json.dumps(turned))
-    found = report_log(read_log(tmp_path / "other_name.json"), log_of(RETAIN))
-    assert found["forget_quality"] == 4.346199600129006e-25
-
-
-def locuslab(**changes) -> dict:
-    log = {
-        "avg_gt_loss": {"0": 1.0, "1": 2.0}, "avg_paraphrased_loss": {"0": 0.5, "1": 1.0},
-        "average_perturb_loss": {"0": [1.0, 2.0], "1": [3.0, 1.0]},
-        "generated_text": {"0": ["q", "A red fox.", "The red foxes"], "1": ["q", "no", "yes"]},
-    }  # fmt: skip
-    return log | changes
-
-
-def test_one_file_of_locuslab_is_enough_and_recalls_are_worked_out(tmp_path):
-    path = tmp_path / "eval_log_forget.json"
-    path.write_text(json.dumps(locuslab()))
-    report = report_log(read_log(path), read_log(tmp_path))
-    forget = report["splits"]["forget"]
-    assert forget["probability"] == pytest.approx((math.exp(-1) + math.exp(-2)) / 2)
-    ratios = [math.exp(0.5 - 1.5), math.exp(1.0 - 2.0)]
-    assert forget["truth_ratio"] == pytest.approx(sum(ratios) / 2)
-    assert forget["rouge"] == pytest.approx((2 / 3 + 0) / 2)
-    assert (report["model_utility"], report["forget_quality"]) == (None, 1.0)
-    assert "retain rouge" in report["model_utility_reason"]
-
-
-def test_values_a_log_lacks_are_left_out_and_counted(tmp_path):
-    path = tmp_path / "eval_log_forget.json"
-    log = locuslab(avg_gt_loss={"0": 1.0, "1": None}, generated_text={})
-    path.write_text(json.dumps(log | {"average_perturb_loss": {"0": [1.0, 2.0]}}))
-    found = report_log(read_log(path))["splits"]["forget"]
-    assert found["intervals"]["probability"]["n"] == 1
-    assert found["intervals"]["truth_ratio"]["n"] == 1
-    assert found["rouge"] is None
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("[1]", "a list"), ('{"a": 1}', "no TOFU log"), ("{", "broken JSON at line 1"),
-        ('{"forget_Q_A_Prob": {"agg_value": 1}}', "no value_by_index"),
-        ('{"avg_gt_loss": {}}', "of which one it does not say"),
-        ('{"eval_log.json": {"avg_gt_loss": {}}}', 'no "average_perturb_loss"'),
-    ],
-)  # fmt: skip
-def test_other_files_are_refused_in_words(tmp_path, text, says):
-    (tmp_path / "log.json").write_text(text)
-    with pytest.raises(DataError, match=says) as caught:
-        report_log(read_log(tmp_path / "log.json"))
-    assert caught.value.hint
-
-
 def test_formulas_equal_plain_sums():
     ratio = truth_ratio([1.0], [[2.0, 4.0]])
     assert ratio[0] == pytest.approx(math.exp(-3) / math.exp(-1))
@@ -204,6 +146,26 @@ def test_a_batch_scores_as_each_answer_alone_across_vocabularies(transfer):
     prompt = model.prompt("Where does Anna live?")
     score = model.score([prompt], [" Trelby it is."], (0.7,))[0]
     assert one[0][1] == pytest.approx(-sum(score.logprobs) / len(score.logprobs), abs=2e-5)
+
+
+@pytest.mark.parametrize("transfer", ["cover", "pm-mined"])
+def test_scores_equal_those_without_any_cache_across_vocabularies(transfer):
+    """Every token anew: target and controller read all before it from the start."""
+    model = ControlledModel(
+        tiny_target("byte-level"), [tiny_controller("sentencepiece")], transfer=transfer
+    )
+    prompt = model.prompt(QUESTIONS[0].question)
+    (scored,) = model.score([prompt], [f" {QUESTIONS[0].answer}"], (0.7,))
+    for number, token in enumerate(scored.token_ids):
+        fresh, so_far = model.decoder([Row(prompt, (0.7,))]), scored.token_ids[:number]
+        for before in so_far:
+            fresh.push([before], [0])
+        ids = torch.tensor([model.target.vocabulary.encode_prompt(prompt) + list(so_far)])
+        logits = model.target.model(ids, use_cache=False).logits[:, -1]
+        logprobs = torch.log_softmax(fresh.mix.step(logits, [0], [token]).scores, -1)
+        assert scored.logprobs[number] == pytest.approx(logprobs[0, token].item(), abs=2e-3)
+    found = -sum(scored.logprobs) / len(scored.logprobs)
+    assert losses(model, 4)[0][0] == pytest.approx(found, abs=2e-5)
 
 
 def test_strength_zero_scores_the_base():
@@ -309,6 +271,29 @@ def test_a_forget_set_that_is_not_there_is_said_with_those_that_are(tmp_path):
     with pytest.raises(DataError, match="no forget99_perturbed") as caught:
         read_questions(tofu_folder(tmp_path / "tofu"), "forget99")
     assert "forget01_perturbed" in caught.value.hint
+
+
+def test_the_hub_is_asked_for_a_configuration_per_split_and_gives_the_same(tmp_path, monkeypatch):
+    """A folder of data files stands in for the Hub; its own loader reads them."""
+    import datasets
+
+    folder, asked, load = tofu_folder(tmp_path / "tofu"), [], datasets.load_dataset
+
+    def stand_in(owner, config, *, revision, split, streaming):
+        asked.append((owner, config, revision))
+        files = f"{folder}/{config}.json"
+        return load("json", data_files={split: files}, split=split, streaming=streaming,
+                    cache_dir=str(tmp_path / "cache"))  # fmt: skip
+
+    monkeypatch.setattr(datasets, "load_dataset", stand_in)
+    found = read_questions("locuslab/TOFU@v1", "forget01", limit=2)
+    assert asked == [
+        ("locuslab/TOFU", f"{name}_perturbed", "v1")
+        for name in ("forget01", "retain", "real_authors", "world_facts")
+    ]
+    assert found == read_questions(folder, "forget01", limit=2)
+    with pytest.raises(DataError, match=r"locuslab/TOFU:forget99_perturbed cannot be read"):
+        read_questions("locuslab/TOFU", "forget99")
 
 
 @pytest.mark.parametrize(("forget", "n"), [("forget01", 40), ("forget05", 200), ("forget10", 400)])

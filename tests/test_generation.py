@@ -116,7 +116,7 @@ def test_unknown_tokens_keep_their_mass():
     model = controlled("unigram", "pm-mined")
     decoder = model.decoder([Row(PROMPT, (1.7,))])
     base = ControlledModel(model.target, []).decoder([Row(PROMPT, ())])
-    unknown = torch.from_numpy(model._carriers[0].ids < 0)
+    unknown = torch.from_numpy(model.carriers[0].ids < 0)
     assert unknown.any()
     before = base.scores([0]).softmax(-1)[0, unknown]
     after = decoder.scores([0]).softmax(-1)[0, unknown]
@@ -349,7 +349,7 @@ def test_what_no_controller_knows_keeps_its_mass():
     model = ControlledModel(tiny_target("unigram"), pair, transfer="pm-mined")
     base = ControlledModel(model.target, []).decoder([Row(PROMPT, ())]).scores([0])
     moved = model.decoder([Row(PROMPT, (1.2, 0.7))]).scores([0])
-    unknown = torch.from_numpy(model._carriers[0].ids < 0)
+    unknown = torch.from_numpy(model.carriers[0].ids < 0)
     before, after = base.softmax(-1)[0, unknown], moved.softmax(-1)[0, unknown]
     torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-7)
 

@@ -340,8 +340,16 @@ def test_of_two_who_resume_or_delete_a_run_at_once_one_does(home, monkeypatch, a
 
 def test_a_run_of_the_same_name_is_not_the_one_that_was_deleted(home):
     run = finished(home)
-    with runs.queue.alone(run):
-        pass
-    runs.delete(run)
+    with ThreadPoolExecutor(1) as pool:
+        with runs.queue.alone(run):
+            late = pool.submit(outcome, runs.delete, run)
+            time.sleep(0.3)  # it stands at the door by now
+            run.folder.rename(home / "gone")
+            new = finished(home)
+            with runs.queue.alone(new):
+                pass
+        assert "was deleted" in late.result()
+    assert new.folder.is_dir()
+    runs.delete(new)
     with pytest.raises(RunError, match="was deleted"):
-        runs.delete(run)
+        runs.delete(new)

@@ -398,3 +398,10 @@ def test_the_chat_template_tells_what_ends_a_turn(folder):
 @pytest.mark.parametrize("template", ["{% for %}", "{{ 1 / 0 }}", "{{ messages.x.y() }}", ""])
 def test_a_template_that_cannot_be_rendered_tells_nothing(template):
     assert trial_process._turn_ends(template, {}, ["<|over|>"]) == []
+
+
+def test_a_template_that_marks_what_is_generated_is_rendered():
+    template = CHATML.replace("{{ '<|im_start|>'", "{%- generation -%}{{ '<|im_start|>'").replace(
+        "{% endfor %}", "{% endgeneration %}{% endfor %}"
+    )
+    assert trial_process._turn_ends(template, {}, ["<|im_start|>", "<|im_end|>"]) == ["<|im_end|>"]

@@ -3,6 +3,7 @@
 import copy
 import gc
 import json
+import threading
 import weakref
 from dataclasses import replace
 from itertools import pairwise
@@ -213,3 +214,22 @@ def test_only_the_last_few_are_kept():
     assert len(kept) == 2
     assert kept.get(1, lambda: -1) == 10
     assert kept.get(2, lambda: -2) == -2
+
+
+def test_what_is_kept_is_there_while_something_else_is_loaded():
+    kept: Kept[int] = Kept(2)
+    kept.get(1, lambda: 10)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow() -> int:
+        begun.set()
+        assert may_end.wait(60)
+        return 20
+
+    loading = threading.Thread(target=kept.get, args=(2, slow))
+    loading.start()
+    assert begun.wait(60)
+    assert kept.get(1, lambda: -1) == 10
+    may_end.set()
+    loading.join()
+    assert kept.get(2, lambda: -2) == 20

@@ -65,7 +65,8 @@ def measure_dots(frame: pd.DataFrame) -> go.Figure:
         )  # fmt: skip
     based = frame.dropna(subset=["base"])
     if len(based):
-        marker = {"symbol": "line-ns-open", "size": 13, "line": {"width": 2.5, "color": INK}}
+        line = {"width": 2.5, "color": INK}
+        marker = {"symbol": "line-ns-open", "size": 13, "color": INK, "line": line}
         figure.add_scatter(
             x=based["base"].tolist(), y=based["name"].tolist(), mode="markers", name="base",
             marker=marker,

@@ -47,9 +47,10 @@ def show_transfer(report: dict[str, Any]) -> None:
         f"base {template['base']:.3f}"
     )
     for row in report["rows"]:
-        recovered = row["recovered_effect"]
+        recovered, ends = row["recovered_effect"], row.get("recovered_interval")
+        within = f" [{ends['low']:.3f}, {ends['high']:.3f}]" if ends else ""
         print(
             f"{row['target']:14} {row['transfer']:9} {row['exact_match']:.3f} "
             f"[{row['low']:.3f}, {row['high']:.3f}]  n={row['n']}  base {row['base']:.3f}  "
-            f"recovered {'-' if recovered is None else format(recovered, '.3f')}"
+            f"recovered {'-' if recovered is None else format(recovered, '.3f')}{within}"
         )

@@ -50,8 +50,11 @@ def show_alpaca(report: dict[str, Any]) -> None:
     controlled = report["length_controlled_win_rate"]
     reason = report["length_controlled_reason"]
     print(f"length-controlled {f'not available: {reason}' if controlled is None else controlled}")
+    length, distinct = report["avg_length_interval"], report["distinct_2_interval"]
     print(
-        f"{report['avg_length']:.0f} characters on average, distinct-2 {report['distinct_2']:.3f}"
+        f"{report['avg_length']:.0f} [{length['low']:.0f}, {length['high']:.0f}] characters on "
+        f"average, distinct-2 {report['distinct_2']:.3f} [{distinct['low']:.3f}, "
+        f"{distinct['high']:.3f}], n={length['n']}"
     )
     bias = report.get("position_bias")
     if bias:

@@ -8,7 +8,12 @@ from cmc.controller import load_controller
 from cmc.data import Record, read_records
 from cmc.evaluation.answers import ask
 from cmc.evaluation.cells import Cell, Progress, measured, told_answers
-from cmc.evaluation.provenance import describe_controllers, describe_models, provenance
+from cmc.evaluation.provenance import (
+    describe_controllers,
+    describe_maps,
+    describe_models,
+    provenance,
+)
 from cmc.evaluation.trial import (
     Pair,
     carried_share,
@@ -61,6 +66,7 @@ def evaluate_check(
             request, {request.data: records},
             models=describe_models([template, target]),
             controllers=describe_controllers({request.controller: controller}),
+            maps=describe_maps([request.controller], here.controlled()),
         ),
     }  # fmt: skip
     yield Progress(len(cells), len(cells), "done", report=report)

@@ -90,7 +90,7 @@ def length_controlled(annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     rate, reason = None, None
     if importlib.util.find_spec("alpaca_eval") is None:
-        reason = "the alpaca_eval package is not installed"
+        reason = "the alpaca_eval package, which brings it with its files, is not installed"
     else:
         try:
             rate = _by_alpaca_eval(annotations)

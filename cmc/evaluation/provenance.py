@@ -12,8 +12,13 @@ import torch
 
 from cmc.controller import Controller
 from cmc.data import Record, fingerprint_records
+from cmc.errors import CmcError
+from cmc.generation import ControlledModel
 from cmc.models import MODEL_FILES, LanguageModel, find_folder
-from cmc.store import pinned
+from cmc.settings import home
+from cmc.store import Store, pinned
+from cmc.store.maps import load_map, maps_of_pair
+from cmc.vocab import VocabMap, Vocabulary
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy")
 _CHUNK = 1 << 20
@@ -62,6 +67,50 @@ def describe_controllers(controllers: dict[str, Controller]) -> dict[str, Any]:
         }
         for name, each in controllers.items()
     }
+
+
+def describe_maps(names: Sequence[str], model: ControlledModel) -> dict[str, Any]:
+    """Return what carries each controller's shift to a target, by controller, target and transfer.
+
+    `map` is the sha256 of what the map says of every token, `version` the kept version of the
+    store that says the same. `cover` has no map: both are None, and the vocabularies say it all.
+
+    Args:
+        names: of the controllers, in the model's order.
+        model: target and controllers.
+    """
+    found = {}
+    for name, controller, carrier in zip(names, model.controllers, model.carriers, strict=True):
+        pair = controller.vocabulary, model.target.vocabulary
+        made = map_hash(carrier) if isinstance(carrier, VocabMap) else None
+        found[f"{name} on {model.target.name} by {carrier.transfer}"] = {
+            "transfer": carrier.transfer,
+            "controller_vocabulary": pair[0].fingerprint,
+            "target_vocabulary": pair[1].fingerprint,
+            "map": made,
+            "version": made and _map_version(made, *pair),
+        }
+    return found
+
+
+def map_hash(vocab_map: VocabMap) -> str:
+    """Return the sha256 of the controller's token and the kind of match of every target token."""
+    digest = hashlib.sha256()
+    for part in (vocab_map.ids, vocab_map.kinds):
+        digest.update(part.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _map_version(made: str, controller: Vocabulary, target: Vocabulary) -> str | None:
+    store = Store(home())
+    for each in maps_of_pair(store, controller, target):
+        try:
+            kept = load_map(each.reference, controller, target, store)
+        except CmcError:  # a damaged version is none that was used
+            continue
+        if map_hash(kept) == made:
+            return each.reference
+    return None
 
 
 def weights_hash(name: str, lab_kind: str) -> str | None:

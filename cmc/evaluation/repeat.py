@@ -9,7 +9,7 @@ from cmc.evaluation.cells import Progress
 from cmc.evaluation.kinds import kind_called, stored_request
 
 UNLIKE = ("seconds", "provenance", "repeated")  # what differs between equal reports
-MADE_FROM = ("models", "controllers", "data", "libraries", "python", "device")
+MADE_FROM = ("models", "controllers", "maps", "data", "libraries", "python", "device")
 
 
 def request_of(report: Mapping[str, Any]) -> Any:
@@ -48,7 +48,8 @@ def compare_reports(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict
                   for each in (before, after))  # fmt: skip
     differences = _differences(one, other, "")
     old, new = before.get("provenance") or {}, after.get("provenance") or {}
-    made = ({name: each.get(name) for name in MADE_FROM} for each in (old, new))
+    told = [name for name in MADE_FROM if name in old]  # older reports say less
+    made = ({name: each.get(name) for name in told} for each in (old, new))
     return {"same": not differences, "differences": differences[:20],
             "changed": _differences(*made, "")[:20]}  # fmt: skip
 

@@ -14,7 +14,12 @@ from cmc.evaluation.expectations import SuiteTest, failures, read_suite
 from cmc.evaluation.judges import Judge, Pair, chosen_judge
 from cmc.evaluation.judges.reference import ReferenceJudge
 from cmc.evaluation.preferences import DRAW
-from cmc.evaluation.provenance import describe_controllers, describe_models, provenance
+from cmc.evaluation.provenance import (
+    describe_controllers,
+    describe_maps,
+    describe_models,
+    provenance,
+)
 from cmc.evaluation.regressions import compare_suites, earlier_report
 from cmc.generation import ControlledModel
 from cmc.models import load_language_model
@@ -41,12 +46,15 @@ def evaluate_suite(
     targets = {name: load_language_model(name) for name in request.targets}
     judge = _judge(request, tests)
 
+    def controlled(target: str, controller: str) -> ControlledModel:
+        return ControlledModel(
+            targets[target], [controllers[controller]],
+            transfer=request.transfer, cover=request.cover,
+        )  # fmt: skip
+
     def cell(target: str, controller: str) -> Cell:
         def run() -> dict[str, Any]:
-            model = ControlledModel(
-                targets[target], [controllers[controller]],
-                transfer=request.transfer, cover=request.cover,
-            )  # fmt: skip
+            model = controlled(target, controller)
             return {
                 "target": target,
                 "controller": controller,
@@ -74,6 +82,8 @@ def evaluate_suite(
                                       for each in tests]},
             models=describe_models(targets.values()),
             controllers=describe_controllers(controllers),
+            maps={name: each for pair in product(request.targets, request.controllers)
+                  for name, each in describe_maps([pair[1]], controlled(*pair)).items()},
         ),
     }  # fmt: skip
     yield Progress(len(cells), len(cells), "done", report=report)

@@ -15,7 +15,12 @@ from cmc.evaluation.cells import Cell, Progress, measured, told_answers
 from cmc.evaluation.judges import chosen_judge
 from cmc.evaluation.judges.reference import ReferenceJudge
 from cmc.evaluation.preferred import compared, draws, told_wins, verdict_key
-from cmc.evaluation.provenance import describe_controllers, describe_models, provenance
+from cmc.evaluation.provenance import (
+    describe_controllers,
+    describe_maps,
+    describe_models,
+    provenance,
+)
 from cmc.evaluation.recommend import recommend
 from cmc.evaluation.scores import Interval, mean_interval, wilson_interval
 from cmc.evaluation.texts import rouge_l_recall
@@ -119,9 +124,16 @@ class _Sweep:
 
     def provenance(self) -> dict[str, Any]:
         """Return what the sweep was made from."""
-        models = describe_models(self._loaded(name) for name in self.targets)
+        models: dict[str, Any] = {}
+        maps: dict[str, Any] = {}
+        for target in self.targets:
+            models |= describe_models([self._loaded(target)])
+            for name in self._controllers:
+                maps |= describe_maps([name], self._model(target, name))
         controllers = describe_controllers(self._controllers)
-        return provenance(self._request, self._records, models=models, controllers=controllers)
+        return provenance(
+            self._request, self._records, models=models, controllers=controllers, maps=maps
+        )
 
     def _measured(
         self, target: str, controller: str, strength: float, found: Found

@@ -9,8 +9,14 @@ from cmc.data import Record, read_records
 from cmc.errors import SettingError
 from cmc.evaluation.answers import ask
 from cmc.evaluation.cells import Cell, Progress, measured, told_answers
-from cmc.evaluation.provenance import describe_controllers, describe_models, provenance
+from cmc.evaluation.provenance import (
+    describe_controllers,
+    describe_maps,
+    describe_models,
+    provenance,
+)
 from cmc.evaluation.scores import wilson_interval
+from cmc.evaluation.shifts import recovered_effect
 from cmc.generation import ControlledModel
 from cmc.models import LanguageModel, load_language_model
 from cmc.settings import TransferRequest, lab_targets
@@ -63,6 +69,8 @@ def evaluate_transfer(
             request, {request.data: records},
             models=describe_models([template, *targets.values()]),
             controllers=describe_controllers({request.controller: controller}),
+            maps={name: each for target, transfer in plan for name, each in describe_maps(
+                [request.controller], measure.controlled(targets[target], transfer)).items()},
         ),
     }  # fmt: skip
     yield Progress(len(cells), len(cells), "done", report=report)
@@ -75,15 +83,22 @@ def _rows(
     template: tuple[str, str],
 ) -> list[dict[str, Any]]:
     """Return a row per target and transfer, from the cells."""
-    base, controlled = (found[key]["exact_match"] for key in template)
-    effect = controlled - base
+    most = [_scores(found[key]) for key in template[::-1]]
     rows = []
     for name, transfer in plan:
-        cell, alone = found[_key(name, transfer)], found[_key(name)]["exact_match"]
-        recovered = (cell["exact_match"] - alone) / effect if effect > 0 else None
+        cell, alone = found[_key(name, transfer)], found[_key(name)]
+        recovered = recovered_effect(_scores(cell), _scores(alone), *most)
         about = {"target": name, "transfer": transfer, "strength": request.strength}
-        rows.append({**about, **_shares(cell), "base": alone, "recovered_effect": recovered})
+        rows.append({
+            **about, **_shares(cell), "base": alone["exact_match"],
+            "recovered_effect": recovered and recovered.value,
+            "recovered_interval": recovered and {"low": recovered.low, "high": recovered.high},
+        })  # fmt: skip
     return rows
+
+
+def _scores(cell: Mapping[str, Any]) -> list[float]:
+    return [each["score"] for each in cell["answers"]]
 
 
 def _planned(
@@ -126,15 +141,19 @@ class _Measure:
         base = _key(target.name) if transfer else None
         return Cell(_key(target.name, transfer), lambda: self(target, transfer, base))
 
+    def controlled(self, target: LanguageModel, transfer: str | None) -> ControlledModel:
+        """Return a target under a transfer; none is the target alone."""
+        controllers = [] if transfer is None else [self._controller]
+        cover = self._request.cover
+        return ControlledModel(target, controllers, transfer=transfer or "auto", cover=cover)
+
     def __call__(
         self, target: LanguageModel, transfer: str | None, base: str | None = None
     ) -> dict[str, Any]:
         """Return exact match with its interval, and the answers; no transfer is the base."""
         request, controller = self._request, self._controller
-        controllers = [] if transfer is None else [controller]
-        model = ControlledModel(
-            target, controllers, transfer=transfer or "auto", cover=request.cover
-        )
+        model = self.controlled(target, transfer)
+        controllers = model.controllers
         strengths = (request.strength,) * len(controllers)
         asked = ask(model, self._records, strengths, request.batch_size, controller.prompt_format)
         answers = list(asked)

@@ -71,7 +71,7 @@ class ControlledModel:
                 hint="Give at most one map per controller.",
             )
         # Per controller a map, or for `cover` how its tokens spell the target's.
-        self._carriers: list[VocabMap | Spelling] = [
+        self.carriers: list[VocabMap | Spelling] = [
             carrier(each, target, transfer, vocab_map)
             for each, vocab_map in zip_longest(self.controllers, maps)
         ]
@@ -79,7 +79,7 @@ class ControlledModel:
     @property
     def transfers(self) -> tuple[str, ...]:
         """The transfer in use for each controller."""
-        return tuple(each.transfer for each in self._carriers)
+        return tuple(each.transfer for each in self.carriers)
 
     @property
     def prompt_format(self) -> str:
@@ -236,7 +236,7 @@ class ControlledModel:
     def _steering(self) -> list[Steering]:
         return [
             (controller, carried_by, self.cover)
-            for controller, carried_by in zip(self.controllers, self._carriers, strict=True)
+            for controller, carried_by in zip(self.controllers, self.carriers, strict=True)
         ]
 
     def _shown(self, data: bytes) -> str:

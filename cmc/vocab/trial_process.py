@@ -7,6 +7,7 @@ after an answer}`.
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ LONGEST_TOKEN = 20_000  # characters
 # Every prefix of every token is looked up when a map is built, so that its cost is this sum.
 MOST_PREFIXES = 400_000_000  # sum of squared token lengths
 ANSWER = "An answer."
+# A tag of transformers around what the assistant says; it writes nothing.
+GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
 PROBES = (
     "The naïve cat sat,\n  1 + 2 = 3: καλημέρα 日本 👍",
     *(sign * 400 for sign in ("a", "A", " ", "1", "\n", "!", "_", "é", "日", "\u0301", "ab ")),
@@ -231,7 +234,7 @@ def _turn_ends(template: str, told: dict[str, Any], added: list[str]) -> list[st
         )
         special = {name: _content(told.get(name)) for name in ("bos_token", "eos_token")}
         chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": ANSWER}]
-        text = environment.from_string(template).render(
+        text = environment.from_string(GENERATION.sub("", template)).render(
             messages=chat, add_generation_prompt=False, **special
         )
     except Exception:

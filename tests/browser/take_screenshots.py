@@ -22,20 +22,22 @@ def main(wanted: list[str]) -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(180_000)
         expect.set_options(timeout=180_000)
-        for tab, theme, show in (
+        for picture, theme, show in (
             ("generate", "light", _generate),
             ("train", "dark", _train),
             ("vocabulary", "light", _vocabulary),
+            ("vocabulary-charts", "dark", _vocabulary_charts),
             ("evaluate", "dark", _evaluate),
         ):
-            if wanted and tab not in wanted:
+            tab = picture.partition("-")[0]
+            if wanted and not {tab, picture} & set(wanted):
                 continue
             page.goto(f"{address}/?tab={tab}&__theme={theme}")
             page.wait_for_timeout(1500)
             show(page)
             page.mouse.move(5, 795)  # no button under the pointer
             page.wait_for_timeout(1500)
-            page.screenshot(path=FOLDER / f"{tab}.png")
+            page.screenshot(path=FOLDER / f"{picture}.png")
         browser.close()
 
 
@@ -55,7 +57,27 @@ def _train(page: Page) -> None:
 
 
 def _vocabulary(page: Page) -> None:
-    expect(page.locator("#map-health")).to_contain_text("grade")
+    _pm_mined(page)
+    page.get_by_role("tab", name="Entries").click()
+    page.fill("#map-search input, #map-search textarea", "li")
+    page.click("#map-table [data-sort='fan-in']")
+    page.locator("#map-table tbody tr").nth(2).click()
+    expect(page.locator("#map-why")).to_contain_text("candidate")
+
+
+def _vocabulary_charts(page: Page) -> None:
+    _pm_mined(page)
+    page.get_by_role("tab", name="Charts").click()
+    expect(page.locator("#map-languages .plotly")).to_be_visible()
+
+
+def _pm_mined(page: Page) -> None:
+    """Show a map with entries of every kind."""
+    expect(page.locator("#map-measured")).to_contain_text("grade")
+    for name, value in (("map-target", "lab:unigram"), ("map-transfer", "pm-mined")):
+        page.fill(f"#{name} input", value)
+        page.press(f"#{name} input", "Enter")
+    expect(page.locator("#map-health .missing")).to_contain_text("pm-mined")
 
 
 def _evaluate(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 from statistics import median
 
@@ -210,5 +211,7 @@ def test_a_large_pair_answers_at_once_after_its_first_build(page, address):
     )
     assert page.locator("#compare-table tbody tr").count() == 50
     told = ", ".join(f"{name} {each:.2f} s" for name, each in took.items())
+    # Where more wants to run than there are processors, everything waits for its turn that much.
+    waiting = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     logging.getLogger(__name__).info("median %.2f s: %s", median(took.values()), told)
-    assert median(took.values()) < ANSWER_WITHIN, told
+    assert median(took.values()) < ANSWER_WITHIN * waiting, told

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from cmc.evaluation.preferences import length_controlled, summarise
-from cmc.evaluation.scores import bootstrap_interval
-from cmc.evaluation.texts import distinct_n, is_refusal
+from cmc.evaluation.scores import bootstrap_interval, wilson_interval
+from cmc.evaluation.texts import distinct_interval, distinct_n, is_refusal
 
 
 def report_annotations(annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -19,6 +19,7 @@ def report_annotations(annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
     outputs = [str(each["output_2"]) for each in annotations]
     lengths = np.array([len(each) for each in outputs], dtype=float)
     length = bootstrap_interval([lengths], np.mean)
+    refusals = wilson_interval([is_refusal(each) for each in outputs])
     return {
         "kind": "alpaca",
         "model": _names(annotations, "generator_2"),
@@ -30,7 +31,11 @@ def report_annotations(annotations: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "avg_length": length.value,
         "avg_length_interval": {"low": length.low, "high": length.high, "n": length.n},
         "distinct_2": distinct_n(outputs, 2),
-        "refusal_rate": float(np.mean([is_refusal(each) for each in outputs])),
+        "distinct_2_interval": dict(
+            zip(("low", "high"), distinct_interval(outputs), strict=True), n=len(outputs)
+        ),
+        "refusal_rate": refusals.value,
+        "refusal_rate_interval": {"low": refusals.low, "high": refusals.high, "n": refusals.n},
     }
 
 

@@ -13,7 +13,12 @@ from cmc.evaluation.alpaca.outputs import answered, used_format
 from cmc.evaluation.alpaca.report import report_annotations
 from cmc.evaluation.cells import Cell, Progress, measured, told_controllers
 from cmc.evaluation.judges import chosen_judge, instruction_text
-from cmc.evaluation.provenance import describe_controllers, describe_models, provenance
+from cmc.evaluation.provenance import (
+    describe_controllers,
+    describe_maps,
+    describe_models,
+    provenance,
+)
 from cmc.generation import ControlledModel
 from cmc.models import load_language_model
 from cmc.settings import AlpacaRequest
@@ -121,5 +126,6 @@ class _Run:
             "provenance": provenance(
                 request, data, models=describe_models([self._model.target]),
                 controllers=describe_controllers(self._controllers),
+                maps=describe_maps(list(self._controllers), self._model),
             ),
         }  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 
 from cmc.evaluation.scores import bootstrap_interval
 from cmc.evaluation.tofu.formulas import model_utility
-from cmc.evaluation.tofu.logs import TofuLog
+from cmc.evaluation.tofu.items import TofuLog
 from cmc.evaluation.tofu.report import PARTS, UTILITY_SPLITS, split_values
 
 Values = Mapping[str, Mapping[str, np.ndarray]]

@@ -9,7 +9,7 @@ from cmc.data import format_prompt, response_prefix
 from cmc.evaluation.room import greedy_answers
 from cmc.evaluation.texts import rouge_l_recall
 from cmc.evaluation.tofu.formulas import answer_probability
-from cmc.evaluation.tofu.logs import Item
+from cmc.evaluation.tofu.items import Item
 from cmc.evaluation.tofu.questions import Question
 from cmc.generation import ControlledModel
 

@@ -9,7 +9,7 @@ from typing import Any
 from cmc.data import Record, read_records
 from cmc.data.files import read_rows
 from cmc.errors import DataError
-from cmc.evaluation.tofu.logs import SPLITS
+from cmc.evaluation.tofu.items import SPLITS
 from cmc.lab.world import AUTHOR_RELATIONS, RELATIONS, Relation
 from cmc.settings import lab_folder
 

@@ -16,7 +16,7 @@ from cmc.evaluation.tofu.formulas import (
     truth_ratio,
     truth_scores,
 )
-from cmc.evaluation.tofu.logs import SPLITS, Item, TofuLog
+from cmc.evaluation.tofu.items import SPLITS, Item, TofuLog
 
 PARTS = ("rouge", "probability", "truth_ratio")
 UTILITY_SPLITS = ("retain", "real_authors", "world_facts")
@@ -86,13 +86,16 @@ def _rouges(items: Sequence[Item]) -> list[float]:
 def _probabilities(items: Sequence[Item], split: str, epsilon: float) -> list[float]:
     if split in ("forget", "retain"):
         return [each.probability for each in items if each.probability is not None]
-    return [
-        float(normalised_probability(
-            np.float64(each.probability), np.array(each.wrong_probabilities), epsilon=epsilon
-        ))
-        for each in items
-        if each.probability is not None and each.wrong_probabilities is not None
-    ]  # fmt: skip
+    found = [_normalised(each, epsilon) for each in items]
+    return [each for each in found if each is not None]
+
+
+def _normalised(item: Item, epsilon: float) -> float | None:
+    """Return the probability against that of the wrong answers, else as the log states it."""
+    if item.probability is None or item.wrong_probabilities is None:
+        return item.normalised
+    wrong = np.array(item.wrong_probabilities)
+    return float(normalised_probability(np.float64(item.probability), wrong, epsilon=epsilon))
 
 
 def _split(values: Mapping[str, np.ndarray] | None) -> dict[str, Any]:

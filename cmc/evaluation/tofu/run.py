@@ -8,11 +8,17 @@ from typing import Any
 
 from cmc.controller import load_controller
 from cmc.evaluation.cells import Cell, Progress, measured, told_controllers
-from cmc.evaluation.provenance import describe_controllers, describe_models, provenance
+from cmc.evaluation.provenance import (
+    describe_controllers,
+    describe_maps,
+    describe_models,
+    provenance,
+)
 from cmc.evaluation.texts import rouge_l_recall
 from cmc.evaluation.tofu.differences import differences
 from cmc.evaluation.tofu.formulas import EPSILON
-from cmc.evaluation.tofu.logs import TofuLog, read_log
+from cmc.evaluation.tofu.items import TofuLog
+from cmc.evaluation.tofu.logs import read_log
 from cmc.evaluation.tofu.measure import (
     Asking,
     batch_generations,
@@ -163,5 +169,6 @@ class _Run:
                 {split: [each.as_record() for each in found] for split, found in splits.items()},
                 models=describe_models([self._model.target]),
                 controllers=describe_controllers(self._controllers),
+                maps=describe_maps(list(self._controllers), self._model),
             ),
         }  # fmt: skip

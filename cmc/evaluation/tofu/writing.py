@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cmc.evaluation.tofu.formulas import normalised_probability, truth_ratio
-from cmc.evaluation.tofu.logs import SHORT, Item, TofuLog
+from cmc.evaluation.tofu.items import SHORT, Item, TofuLog
 
 Values = dict[str, dict[str, Any]]
 

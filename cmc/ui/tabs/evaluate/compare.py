@@ -102,9 +102,9 @@ def _figures(changes: Sequence[Change], earlier: str) -> str:
         strength = "" if now.strength is None else f"{now.strength:g}"
         told = [now.controller, f"{now.target} {now.transfer}".strip(), strength, now.name]
         cells = "".join(f"<td>{html.escape(part)}</td>" for part in told)
-        cells += f'<td class="number">{_with_interval(each.before)}</td>'
-        cells += f'<td class="number">{_with_interval(now)}</td>'
-        cells += f'<td class="number">{signed(now.value - each.before.value)}</td>'
+        cells += f"<td>{_with_interval(each.before)}</td>"
+        cells += f"<td>{_with_interval(now)}</td>"
+        cells += f"<td>{signed(now.value - each.before.value)}</td>"
         cells += f'<td class="{CLASSES.get(each.verdict, "even")}">{each.verdict}</td>'
         rows.append(f"<tr>{cells}</tr>")
     return table(heads, rows) + f'<p class="about">{TEXT["verdict"]}</p>'

@@ -17,7 +17,7 @@ from cmc.workspace.offers import ELSEWHERE, flat_fields, offered_names
 # What stands open, in this order; all other fields are folded under Details.
 MAIN = (
     "suite", "metric", "controller", "controllers", "target", "targets", "strength", "strengths",
-    "judge", "limit",
+    "limit",
 )  # fmt: skip
 KEPT = ("controller", "target", "targets")  # choices that stay when the kind changes
 LABELS = {"limit": "Questions", "data": "Data", "against": "Compare with"}
@@ -29,7 +29,7 @@ INFO = {
     "retain": "For the metric forget: what must stay.",
     "against": "An earlier report of the same suite.",
     "generations": "Answers that are written out, to be read.",
-    "judge": "reference compares with known answers.",
+    "judge": "reference compares with right answers, offline.",
     "judge_model": "For the judges endpoint and local.",
     "key_variable": "Environment variable of the app that holds the key.",
 }

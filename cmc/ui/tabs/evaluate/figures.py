@@ -33,8 +33,11 @@ def figures_of(
         return [charts.suite_matrix(report)]
     if kind in ("transfer", None):
         return [_transfer(report, about)]
-    frame = pd.DataFrame([asdict(each) for each in measures_of(report)[:MOST]], columns=NAMES)
-    return [charts.measure_dots(frame)]
+    measures = measures_of(report)
+    # One axis has one unit: that of the first figure, which stands behind the comma of its name.
+    unit = measures[0].name.partition(",")[2] if measures else ""
+    same = [asdict(each) for each in measures if each.name.partition(",")[2] == unit]
+    return [charts.measure_dots(pd.DataFrame(same[:MOST], columns=NAMES))]
 
 
 def _transfer(report: Mapping[str, Any], about: Mapping[str, Mapping[str, Any]]) -> go.Figure:

@@ -146,7 +146,7 @@ def _said(measure: Measure, name: str) -> str:
 
 
 def _number(value: Any) -> str:
-    return f'<td class="number">{number(value)}</td>'
+    return f"<td>{number(value)}</td>"
 
 
 def _interval(measure: Measure) -> str:

@@ -102,6 +102,7 @@ def build_view() -> View:
     runs = gr.Dataframe(
         pd.DataFrame(columns=list(HEADERS)), headers=list(HEADERS), datatype="str",
         interactive=False, label="Evaluations (click one to see it)", max_height=260, buttons=[],
+        column_widths=["17%", "13%", "14%", "8%", "26%", "22%"], wrap=True,
         elem_id="evaluate-runs",
     )  # fmt: skip
     return View(status, *buttons, said, chart, second, figures, files, viewer, comparing,

@@ -50,8 +50,10 @@ class TrainChoices:
     prompt: str = ""  # the format written out; where it was edited, it is the format
     learning_rate: float = TrainSettings.learning_rate
     batch_size: float = TrainSettings.batch_size
+    accumulation: float = TrainSettings.accumulation
     max_length: float = TrainSettings.max_length
     held_out_fraction: float = TrainSettings.held_out_fraction
+    patience: float = TrainSettings.patience
     seed: float = TrainSettings.seed
 
     def settings(self, workspace: Workspace, *, keep: bool = True) -> TrainSettings:
@@ -71,8 +73,9 @@ class TrainChoices:
             same["retain"] = ""
         same["init"] = self.init or (PRIOR if self.size == LIKE_PRIOR else "")
         same["prompt_format"] = chosen_prompt(self.prompt_format, self.prompt)
-        numbers = ("max_steps", "learning_rate", "batch_size", "max_length", "seed")
-        same |= {name: getattr(self, name) for name in ("objective", *numbers, "held_out_fraction")}
+        names = ("objective", "max_steps", "learning_rate", "batch_size", "accumulation")
+        names += ("max_length", "held_out_fraction", "patience", "seed")
+        same |= {name: getattr(self, name) for name in names}
         return TrainSettings(data=data, hidden_size=hidden_size, layers=layers, **same)
 
 

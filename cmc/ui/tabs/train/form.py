@@ -86,12 +86,20 @@ def folded_fields(workspace: Workspace) -> dict[str, Any]:
         ),
         "learning_rate": gr.Number(default.learning_rate, label="Learning rate", elem_id="rate"),
         "batch_size": gr.Number(default.batch_size, precision=0, label="Batch size"),
+        "accumulation": gr.Number(
+            default.accumulation, precision=0, label="Parts of a batch",
+            info="Computed one after the other: less memory, the same loss.",
+        ),
         "max_length": gr.Number(
             default.max_length, precision=0, label="Longest example (tokens)",
             elem_id="train-length",
         ),
         "held_out_fraction": gr.Slider(
             0, 0.5, default.held_out_fraction, step=0.01, label="Held-out share"
+        ),
+        "patience": gr.Number(
+            default.patience, precision=0, label="Patience",
+            info="Ends after so many measurements without a lower held-out loss; 0: never.",
         ),
         "seed": gr.Number(default.seed, precision=0, label="Seed"),
     }  # fmt: skip

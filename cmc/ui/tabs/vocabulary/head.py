@@ -8,8 +8,8 @@ from cmc.vocab.visible import visible
 
 KIND_NAMES = {
     "exact": "same bytes",
-    "prefix": "starts with",
-    "extension": "starts",
+    "prefix": "only its beginning",
+    "extension": "reaches beyond",
     "composed": "several tokens",
     "role": "same role",
     "chosen": "by a person",
