@@ -81,7 +81,9 @@ def _pm_mined(page: Page) -> None:
 
 
 def _evaluate(page: Page) -> None:
-    expect(page.locator("#evaluate-progress")).not_to_be_empty()
+    page.click("#evaluate-start")
+    expect(page.locator("#evaluate-status")).to_contain_text("finished")
+    expect(page.locator("#evaluate-chart .scatterlayer .trace")).not_to_have_count(0)
 
 
 if __name__ == "__main__":
