@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from cmc.errors import CmcError
     from cmc.generation import ControlledModel, Row
     from cmc.models import LanguageModel, load_language_model, load_vocabulary
-    from cmc.settings import CoverSettings, Sampling, TrainSettings, TransferRequest
+    from cmc.settings import CoverSettings, Loading, Sampling, TrainSettings, TransferRequest
     from cmc.vocab import VocabMap, Vocabulary, build_map
 
 # A name is imported when it is first used: `python -m cmc --help` needs no torch.
@@ -18,6 +18,7 @@ _MODULES = {
     "Controller": "controller",
     "CoverSettings": "settings",
     "LanguageModel": "models",
+    "Loading": "settings",
     "Row": "generation",
     "Sampling": "settings",
     "TrainSettings": "settings",
@@ -37,6 +38,7 @@ __all__ = [
     "Controller",
     "CoverSettings",
     "LanguageModel",
+    "Loading",
     "Row",
     "Sampling",
     "TrainSettings",

@@ -49,7 +49,10 @@ def centre(scores: Tensor, control: Tensor, known: Tensor) -> Tensor:
         `(batch, vocab)`: the control less its constant on known tokens, 0 elsewhere.
     """
     hidden = ~known
+    moved = scores + control
+    if not hidden.any():
+        constant = torch.logsumexp(moved, -1, keepdim=True)
+        return control - (constant - torch.logsumexp(scores, -1, keepdim=True))
     before = torch.logsumexp(scores.masked_fill(hidden, float("-inf")), -1, keepdim=True)
-    moved = (scores + control).masked_fill(hidden, float("-inf"))
-    constant = torch.logsumexp(moved, -1, keepdim=True) - before
-    return (control - constant).masked_fill(hidden, 0.0)
+    constant = torch.logsumexp(moved.masked_fill_(hidden, float("-inf")), -1, keepdim=True)
+    return (control - (constant - before)).masked_fill_(hidden, 0.0)

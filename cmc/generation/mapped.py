@@ -51,12 +51,15 @@ class MappedControl:
     ) -> Tensor:
         """Return `(batch, vocab)` strength x shift, centred; 0 in rows not asked for."""
         del candidates
-        control = torch.zeros_like(logits)
         delta = torch.stack(
             [self.reader.at(row, len(self.reader.chain(row)) - 1).delta for row in rows]
         ).to(logits)
         strengths = self._strengths[list(rows)].to(logits)
-        control[list(rows)] = self._carried(logits[list(rows)], strengths[:, None] * delta)
+        shift = delta.mul_(strengths[:, None])
+        if list(rows) == list(range(len(logits))):
+            return self._carried(logits, shift)
+        control = torch.zeros_like(logits)
+        control[list(rows)] = self._carried(logits[list(rows)], shift)
         return control
 
     def _carried(self, logits: Tensor, control: Tensor) -> Tensor:
@@ -67,7 +70,7 @@ class MappedControl:
             self._is_identity &= bool((index < size).all())
         if self._is_identity:  # nothing is unknown, so any constant may be taken out
             return control - control.amax(-1, keepdim=True)
-        raw = torch.nn.functional.pad(control, (0, 1))[:, index]
+        raw = torch.nn.functional.pad(control, (0, 1)).index_select(1, index)
         return centre(logits, raw, self.known(logits))
 
     def _index(self, logits: Tensor) -> Tensor:

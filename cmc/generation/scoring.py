@@ -54,9 +54,9 @@ def _part(mix: Mix, logits: Tensor, ids: Sequence[int], start: int) -> list[floa
     """Return the log-probabilities of the tokens at `(places, vocab)` logits."""
     for each in mix.controls:
         each.reader.turn_to(start, start + len(ids))
-    scores = torch.log_softmax(mix.step(logits, range(len(ids)), ids).scores, -1)
+    scores = mix.step(logits, range(len(ids)), ids).scores
     at = torch.tensor(ids, device=scores.device)[:, None]
-    return scores.gather(1, at)[:, 0].tolist()
+    return (scores.gather(1, at)[:, 0] - torch.logsumexp(scores, -1)).tolist()
 
 
 def _followers(

@@ -44,8 +44,8 @@ class Sampling:
 class CoverSettings:
     """How many candidates `cover` proposes for every token; more is slower and closer."""
 
-    target_candidates: int = 16  # K: the target's own favourites
-    controller_candidates: int = 12  # M: the controller's continuations, at each place of the tree
+    target_candidates: int = 8  # K: the target's own favourites
+    controller_candidates: int = 4  # M: the controller's continuations, at each place of the tree
     margin: float = 8.0  # nats below the likeliest token beyond which neither side proposes any
     use_prior: bool = True
 
