@@ -12,6 +12,7 @@ from cmc.evaluation.expectations import failures, read_suite
 from cmc.evaluation.regressions import compare_suites, earlier_report
 from cmc.evaluation.repeat import repeat_report
 from cmc.evaluation.suite import evaluate_suite
+from cmc.generation import ControlledModel
 from cmc.settings import JudgeSettings, SuiteRequest
 from tests.judge_server import chat, ranking
 
@@ -23,19 +24,11 @@ def said(monkeypatch):
     """Let models say what stands in a table, by prompt: alone and under control."""
     answers = dict(SAID)
 
-    class Canned:
-        transfers = ("cover",)
-
-        def __init__(self, *_, **__):
-            pass
-
-        def prompt(self, text):
-            return text
-
-        def generate(self, rows, _):
-            return [
-                SimpleNamespace(text=answers[row.prompt][row.strengths[0] != 0]) for row in rows
-            ]
+    class Canned(ControlledModel):
+        def generate(self, rows, *_):
+            asked = [(next(each for each in answers if each in row.prompt), row) for row in rows]
+            said = (answers[prompt][row.strengths[0] != 0] for prompt, row in asked)
+            return [SimpleNamespace(text=text) for text in said]
 
     monkeypatch.setattr("cmc.evaluation.suite.ControlledModel", Canned)
     return answers
