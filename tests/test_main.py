@@ -91,7 +91,7 @@ def test_evaluate_transfer_reports_rows_with_intervals(capsys):
     assert {"exact_match", "low", "high", "n"} <= keys(found["template"])
     wanted = {"target", "transfer", "strength", "n", "exact_match", "low", "high", "base"}
     (row,) = found["rows"]
-    assert wanted | {"recovered_effect"} == keys(row)
+    assert wanted | {"recovered_effect", "recovered_interval"} == keys(row)
     assert row["n"] == 4
 
 

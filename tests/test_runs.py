@@ -338,6 +338,17 @@ def test_of_two_who_resume_or_delete_a_run_at_once_one_does(home, monkeypatch, a
     assert not list((home / "runs").glob(".deleted*"))
 
 
+def test_a_finished_run_whose_process_is_still_leaving_is_deleted(home):
+    run = finished(home)
+    with ThreadPoolExecutor(1) as pool:
+        with lock_held(run.folder):
+            deleted = pool.submit(outcome, runs.delete, run)
+            with pytest.raises(TimeoutError):  # it waits for the process
+                deleted.result(timeout=0.3)
+        assert deleted.result(timeout=20) == "done"
+    assert not run.folder.exists()
+
+
 def test_a_run_of_the_same_name_is_not_the_one_that_was_deleted(home):
     run = finished(home)
     with ThreadPoolExecutor(1) as pool:

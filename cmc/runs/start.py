@@ -16,6 +16,8 @@ from cmc.settings import TrainSettings, as_plain
 from cmc.training.folder import SETTINGS, STATUS, append_log, read_json, write_json
 from cmc.training.process import find_process, start_process
 
+LEAVING_SECONDS = 20  # a process with many libraries takes its time to end
+
 
 def start_training(settings: TrainSettings, home: Path | None = None) -> Run:
     """Start a training that lives on whatever happens to the process that started it.
@@ -117,7 +119,7 @@ def delete(run: Run) -> None:
         RunError: it is running or queued, was deleted before, or its folder cannot be removed.
     """
     with alone(run):
-        if run.is_running():
+        if _stays(run):
             state = run.status()["state"]
             raise RunError(f'run "{run.name}" is {state}', hint="Stop it first.")
         trash = run.folder.with_name(f".deleted-{run.name}-{time.time_ns()}")
@@ -129,6 +131,16 @@ def delete(run: Run) -> None:
                 f'run "{run.name}" could not be deleted ({error.strerror})',
                 hint="Check the permissions of its folder.",
             ) from error
+
+
+def _stays(run: Run) -> bool:
+    """Tell whether a run goes on; a process that has said its last word is given time to leave."""
+    last = time.monotonic() + LEAVING_SECONDS
+    while run.is_running():
+        if run.status()["state"] in ALIVE or time.monotonic() > last:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _spawn(run: Run, steps: int) -> None:

@@ -12,6 +12,7 @@ from browser.pages import expect, open_tab
 from browser.serving import ANSWER_MS
 
 LONG = 120_000  # ms; the process of a run loads its libraries first
+QUESTIONS = 24  # so that a cell takes long enough to be caught at work
 STRENGTHS = "0, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2"
 
 
@@ -50,7 +51,7 @@ def test_a_sweep_goes_on_through_reload_kill_and_stop_and_measures_nothing_twice
     page, address, runs_below
 ):
     open_tab(page, address, "evaluate")
-    begin(page, "Strengths", strengths=STRENGTHS, limit="8")
+    begin(page, "Strengths", strengths=STRENGTHS, limit=str(QUESTIONS))
     status = page.locator("#evaluate-status")
     expect(status).to_contain_text(re.compile(r"running.* [1-8] of 8 measured"), timeout=LONG)
     expect(status).to_contain_text("Measuring lab:instruct on lab:byte at")
@@ -89,13 +90,13 @@ def test_its_report_examples_and_files_are_there_for_every_visitor(page, address
     report = json.loads(downloaded(page, "#as-json"))
     assert report["provenance"]["controllers"]["lab:instruct"]["weights"]
     made = json.loads(downloaded(page, "#as-comparator"))
-    assert len(made["examples"]) == 7 * 8
+    assert len(made["examples"]) == 7 * QUESTIONS
 
     page.get_by_role("tab", name="Examples").click()
     shown = page.locator("#examples-page article")
     expect(shown).to_have_count(10)
     page.click("#examples-forth")
-    expect(page.locator("#examples-page")).to_contain_text("11 to 20 of 56")
+    expect(page.locator("#examples-page")).to_contain_text(f"11 to 20 of {7 * QUESTIONS}")
     page.locator("#examples-filter").get_by_label("Better than the base").check()
     expect(page.locator("#examples-page")).to_contain_text(re.compile(r"1 to \d+ of"))
     expect(shown.first).to_have_class("example win")

@@ -9,7 +9,7 @@ from cmc.errors import SettingError
 from cmc.ui.form import PRIVATE, errors_as_toasts, guarded
 from cmc.ui.tabs.evaluate.choices import request_from
 from cmc.ui.tabs.evaluate.fields import Fields
-from cmc.ui.tabs.evaluate.view import NOTHING_SEEN, View
+from cmc.ui.tabs.evaluate.view import View
 from cmc.workspace import Workspace
 from cmc.workspace.evaluations import (
     delete_evaluation,
@@ -30,46 +30,46 @@ def wire_start(workspace: Workspace, form: Fields, view: View) -> Any:
     """Connect the button that starts; return the event."""
     components = form.components
 
-    def begin(chosen: str, called: str, *values: Any) -> dict[str, str]:
+    def begin(chosen: str, called: str, *values: Any) -> str:
         request = request_from(chosen, dict(zip(components, values, strict=True)))
-        return _showing(start_evaluation(workspace, request, (called or "").strip()).name)
+        return start_evaluation(workspace, request, (called or "").strip()).name
 
     inputs = [form.kind, form.name, *components.values()]
-    return form.start.click(guarded(begin), inputs, view.seen, show_progress="hidden", **PRIVATE)
+    return form.start.click(guarded(begin), inputs, view.chosen, show_progress="hidden", **PRIVATE)
 
 
 def wire_actions(workspace: Workspace, view: View) -> list[Any]:
     """Connect the buttons below the status, and the table; return the events."""
     sure = gr.Checkbox(False, visible=False, label="Delete for good")
 
-    def stop(seen: dict[str, str]) -> dict[str, str]:
+    def stop(seen: dict[str, str]) -> str:
         stop_evaluation(workspace, seen["run"])
-        return _showing(seen["run"])
+        return seen["run"]
 
-    def resume(seen: dict[str, str]) -> dict[str, str]:
-        return _showing(resume_evaluation(workspace, seen["run"]).name)
+    def resume(seen: dict[str, str]) -> str:
+        return resume_evaluation(workspace, seen["run"]).name
 
-    def repeat(seen: dict[str, str]) -> dict[str, str]:
-        return _showing(repeat_evaluation(workspace, seen["run"]).name)
+    def repeat(seen: dict[str, str]) -> str:
+        return repeat_evaluation(workspace, seen["run"]).name
 
-    def delete(seen: dict[str, str], is_sure: bool) -> dict[str, str]:
+    def delete(seen: dict[str, str], is_sure: bool) -> str:
         if not is_sure:
-            return seen
+            return seen["run"]
         delete_evaluation(workspace, seen["run"])
-        return _showing("")
+        return ""
 
-    def choose(event: gr.SelectData) -> dict[str, str]:
-        return _showing(str(event.row_value[0]))
+    def choose(event: gr.SelectData) -> str:
+        return str(event.row_value[0])
 
     common: dict[str, Any] = {"show_progress": "hidden"} | PRIVATE
     events = [
-        button.click(guarded(action), view.seen, view.seen, **common)
+        button.click(guarded(action), view.seen, view.chosen, **common)
         for button, action in ((view.stop, stop), (view.resume, resume), (view.repeat, repeat))
     ]
     events.append(
-        view.delete.click(guarded(delete), [view.seen, sure], view.seen, js=ASK_FIRST, **common)
+        view.delete.click(guarded(delete), [view.seen, sure], view.chosen, js=ASK_FIRST, **common)
     )
-    events.append(view.runs.select(choose, None, view.seen, **common))
+    events.append(view.runs.select(choose, None, view.chosen, **common))
     return events
 
 
@@ -129,8 +129,3 @@ def _told(workspace: Workspace, run: Any) -> dict[str, Any]:
     told = {"state": status["state"], "done": status["step"], "total": status["steps"]}
     message = readable(workspace, str(status["message"]))
     return told | {"message": message, "report": report_of(workspace, run)}
-
-
-def _showing(name: str) -> dict[str, str]:
-    """Return the state of a page that shows a run, nothing of which is drawn yet."""
-    return NOTHING_SEEN | {"run": name}

@@ -43,6 +43,9 @@ class View:
     provenance: gr.HTML
     log: gr.Textbox
     runs: gr.Dataframe
+    # Only a person's acts write `chosen`, only looks write `seen`: a look that began before an act
+    # and ends after it cannot bring the old run back.
+    chosen: gr.State  # name of the run to show; empty leaves it to the look
     seen: gr.State  # what the page shows, with a fingerprint of every part that is drawn
 
     @property
@@ -64,7 +67,7 @@ class View:
     @property
     def inputs(self) -> list[Any]:
         """What `Looker` reads: which run is shown, and which page of its examples."""
-        return [self.seen, self.viewer.which, self.viewer.where, self.viewer.page]
+        return [self.chosen, self.seen, self.viewer.which, self.viewer.where, self.viewer.page]
 
 
 def build_view() -> View:
@@ -106,7 +109,7 @@ def build_view() -> View:
         elem_id="evaluate-runs",
     )  # fmt: skip
     return View(status, *buttons, said, chart, second, figures, files, viewer, comparing,
-                provenance, log, runs, gr.State(dict(NOTHING_SEEN)))  # fmt: skip
+                provenance, log, runs, gr.State(""), gr.State(dict(NOTHING_SEEN)))  # fmt: skip
 
 
 class Looker:
@@ -117,10 +120,13 @@ class Looker:
         self._counts = [len(view.of_status), len(view.of_report), len(view.comparing.outputs), 1]
         self._files = Files()
 
-    def __call__(self, seen: dict[str, str], which: str, where: str, page: float) -> list[Any]:
+    def __call__(
+        self, chosen: str, seen: dict[str, str], which: str, where: str, page: float
+    ) -> list[Any]:
         """Return updates for `View.outputs`; parts that are as they were are skipped."""
         runs = evaluation_runs(self._workspace)
-        shown = None if seen["run"] == SHIPPED else shown_run(runs, seen["run"])
+        wanted = chosen or seen["run"]
+        shown = None if wanted == SHIPPED else shown_run(runs, wanted)
         name = shown.name if shown else SHIPPED
         state = shown.status() if shown else {}
         drawn = {

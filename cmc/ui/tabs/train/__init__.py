@@ -71,15 +71,15 @@ def build_train_tab(workspace: Workspace, demo: gr.Blocks) -> TrainTab:
 def _wire_start(
     workspace: Workspace, form: Form[TrainChoices], start: gr.Button, panes: gr.Tabs, view: Any
 ) -> Any:
-    def start_training(choices: TrainChoices) -> tuple[dict[str, str], str, Any]:
+    def start_training(choices: TrainChoices) -> tuple[str, str, Any]:
         """Start a detached run, or queue it; returns a line with its name."""
         run = trainings.start_training(workspace, choices.settings(workspace))
-        return {"run": run.name, "drawn": ""}, status_line(run, []), gr.Tabs(selected="progress")
+        return run.name, status_line(run, []), gr.Tabs(selected="progress")
 
     return start.click(
         form.bind(start_training),
         form.inputs,
-        [view.seen, view.status, panes],
+        [view.chosen, view.status, panes],
         api_name="train",
         show_progress="hidden",
     )

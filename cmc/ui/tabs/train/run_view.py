@@ -39,6 +39,9 @@ class RunView:
     probes: gr.HTML
     table: gr.Dataframe
     log: gr.Textbox
+    # Only a person's acts write `chosen`, only looks write `seen`: a look that began before an act
+    # and ends after it cannot bring the old run back.
+    chosen: gr.State
     seen: gr.State
 
     def outputs(self) -> list[Any]:
@@ -88,38 +91,35 @@ def build_run_view() -> RunView:
     seen = gr.State({"run": "", "drawn": ""})
     return RunView(
         queue, status, curve, beside, stop, resume, use, delete, confirm, question, really, keep,
-        probes, table, log, seen,
+        probes, table, log, gr.State(""), seen,
     )  # fmt: skip
 
 
 def wire_run_view(workspace: Workspace, demo: gr.Blocks, view: RunView, started: Any) -> None:
     """Connect the buttons to runs, and the page to whatever the runs' folders say."""
-    look, inputs = _looker(workspace), [view.seen, view.beside]
+    look, inputs = _looker(workspace), [view.chosen, view.seen, view.beside]
 
-    def stop(state: dict[str, str]) -> dict[str, str]:
+    def stop(state: dict[str, str]) -> str:
         trainings.stop_training(workspace, state["run"])
-        return state | {"drawn": ""}
+        return state["run"]
 
-    def resume(state: dict[str, str]) -> dict[str, str]:
-        return {"run": trainings.resume_training(workspace, state["run"]).name, "drawn": ""}
+    def resume(state: dict[str, str]) -> str:
+        return trainings.resume_training(workspace, state["run"]).name
 
-    def choose(event: gr.SelectData) -> dict[str, str]:
-        return {"run": str(event.row_value[0]), "drawn": ""}
-
-    def redraw(state: dict[str, str]) -> dict[str, str]:
-        return state | {"drawn": ""}
+    def choose(event: gr.SelectData) -> str:
+        return str(event.row_value[0])
 
     private: dict[str, Any] = {"show_progress": "hidden"} | PRIVATE
     events = (
         started,
-        view.stop.click(guarded(stop), view.seen, view.seen, **private),
-        view.resume.click(guarded(resume), view.seen, view.seen, **private),
-        view.table.select(choose, None, view.seen, **private),
-        view.beside.input(redraw, view.seen, view.seen, **private),
+        view.stop.click(guarded(stop), view.seen, view.chosen, **private),
+        view.resume.click(guarded(resume), view.seen, view.chosen, **private),
+        view.table.select(choose, None, view.chosen, **private),
         _wire_delete(workspace, view),
     )
     for event in events:
         event.success(look, inputs, view.outputs(), **QUIET)
+    view.beside.input(look, inputs, view.outputs(), **QUIET)
     demo.load(look, inputs, view.outputs(), **QUIET)
     gr.Timer(SECONDS_BETWEEN_LOOKS).tick(look, inputs, view.outputs(), **QUIET)
 
@@ -133,22 +133,22 @@ def _wire_delete(workspace: Workspace, view: RunView) -> Any:
 
     def delete(state: dict[str, str]) -> list[Any]:
         trainings.delete_training(workspace, state["run"])
-        return [{"run": "", "drawn": ""}, gr.Row(visible=False)]
+        return ["", gr.Row(visible=False)]
 
     private: dict[str, Any] = {"show_progress": "hidden"} | PRIVATE
     view.delete.click(ask, view.seen, [view.confirm, view.question], **private)
     view.keep.click(lambda: gr.Row(visible=False), None, view.confirm, **private)
-    return view.really.click(guarded(delete), view.seen, [view.seen, view.confirm], **private)
+    return view.really.click(guarded(delete), view.seen, [view.chosen, view.confirm], **private)
 
 
 def _looker(workspace: Workspace) -> Any:
     """Return the reader that runs on load and once a second; it sends only what changed."""
 
-    def look(seen: dict[str, str], beside: list[str]) -> list[Any]:
+    def look(chosen: str, seen: dict[str, str], beside: list[str]) -> list[Any]:
         runs = workspace.all_runs()
-        shown, queue = shown_run(runs, seen["run"]), trainings.queue(workspace)
+        shown, queue = shown_run(runs, chosen or seen["run"]), trainings.queue(workspace)
         drawn = f"{fingerprint(runs, shown)}|{words.queue_line(queue, '')}|{beside}"
-        if drawn == seen["drawn"]:
+        if drawn == seen["drawn"] and (shown is None or shown.name == seen["run"]):
             return [gr.skip()] * 12
         if shown is None:
             return _nothing(drawn)
