@@ -84,6 +84,7 @@ class _Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # the Hub is our own
     monkeypatch.setattr(publishing, "get_token", lambda: None)
     hubs = []
 
