@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cmc.controller import load_controller
-from cmc.errors import CmcError, ControlError
+from cmc.errors import CmcError, ControlError, SettingError
 from cmc.generation import ControlledModel, Row
 from cmc.models import LanguageModel
 from cmc.settings import Sampling
@@ -208,6 +208,11 @@ def test_generate_with_our_loop_samples_several_answers_and_refuses_beams():
     assert len({tuple(each) for each in several}) > 1
     with pytest.raises(ControlError, match="2 beams"):
         by_custom_generate(model, [PROMPT], 1.0, num_beams=2)
+    ids = torch.tensor([[5]])
+    for prompts in ([PROMPT, OTHER], PROMPT):
+        with pytest.raises(SettingError, match="do not share out"):
+            model.target.model.generate(ids, custom_generate=model.custom_generate,
+                                        strengths=(1.0,), prompts=prompts)  # fmt: skip
     other = tiny_network(model.target.rows, seed=11)
     with pytest.raises(ControlError, match="another model"):
         other.generate(torch.tensor([[5]]), custom_generate=model.custom_generate,

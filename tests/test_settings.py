@@ -23,6 +23,7 @@ def test_numbers_may_come_as_text():
     ("fields", "message"),
     [
         ({"objective": "magic"}, "objective"),
+        ({"data": " "}, "no data is named"),
         ({"prompt_format": "chatty"}, "prompt format"),
         ({"learning_rate": 0}, "learning rate"),
         ({"objective": "npo"}, "retain"),

@@ -216,6 +216,19 @@ def test_a_run_that_stopped_early_is_finished_and_says_which_step_it_kept(tmp_pa
     assert told["metrics"]["held_out"]["step"] == kept
 
 
+def test_a_run_that_is_stopped_keeps_its_last_weights_and_tells_their_loss(tmp_path, template):  # noqa: F811
+    settings = settings_in(
+        tmp_path, template, data=overfitting(tmp_path).data, max_steps=200, evaluate_every=1,
+        patience=50, held_out_fraction=0.5, learning_rate=0.1, hidden_size=32,
+    )  # fmt: skip
+    training = run_training(settings, tmp_path / "run")
+    losses = [next(training).held_out_controlled for _ in range(12)]
+    training.close()
+    assert losses[-1] > min(losses)
+    told = read(tmp_path / "run" / "controller" / "controller.json")["metrics"]["held_out"]
+    assert (told["step"], told["controlled"]) == (12, losses[-1])
+
+
 def test_early_stopping_needs_a_loss_that_can_fall(tmp_path, data):  # noqa: F811
     with pytest.raises(SettingError, match="nothing is held out"):
         settings_for(data, patience=2, held_out_fraction=0)

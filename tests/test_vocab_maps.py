@@ -58,6 +58,8 @@ def hostile(ids, kinds, **about) -> dict:
         hostile([], np.int8([])),
         hostile([0], np.int8([1]), format="other"),
         hostile([0], np.int8([1]), surprise=1),
+        hostile([0], np.int8([1]), controller_fingerprint=5),
+        hostile([0], np.int8([1]), transfer="none"),
     ],
 )
 def test_a_file_with_wrong_entries_is_refused(tmp_path, wrong):
@@ -67,6 +69,13 @@ def test_a_file_with_wrong_entries_is_refused(tmp_path, wrong):
     }  # fmt: skip
     about |= wrong.pop("about")
     save_file(wrong, tmp_path / "x.safetensors", {"cmc": json.dumps(about)})
+    with pytest.raises(DataError, match="is no vocab map"):
+        VocabMap.load(tmp_path / "x.safetensors")
+
+
+def test_a_map_whose_description_is_no_object_is_refused(tmp_path):
+    tensors = {"ids": np.int32([0]), "kinds": np.int8([1])}
+    save_file(tensors, tmp_path / "x.safetensors", {"cmc": '"word"'})
     with pytest.raises(DataError, match="is no vocab map"):
         VocabMap.load(tmp_path / "x.safetensors")
 

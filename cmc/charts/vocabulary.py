@@ -1,6 +1,6 @@
 """How a vocab map covers a vocabulary, texts and languages; how near its entries are."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -19,17 +19,7 @@ def kind_shares(shares: Mapping[str, Mapping[str, float]]) -> go.Figure:
     """
     figure = calm(go.Figure(), height=190)
     names = list(shares)
-    for kind, colour in KIND_COLOURS.items():
-        values = [_percent(shares[name], kind) for name in names]
-        if any(values):
-            figure.add_bar(
-                y=names,
-                x=values,
-                name=kind,
-                orientation="h",
-                marker_color=colour,
-                hovertemplate="%{y}: %{x:.1f} % " + kind + "<extra></extra>",
-            )
+    _add_kinds(figure, names, lambda kind: [_percent(shares[name], kind) for name in names])
     figure.update_xaxes(range=[0, 101], ticksuffix=" %", dtick=20)
     figure.update_layout(legend_traceorder="normal", margin_l=8, margin_r=36)
     return figure.update_layout(barmode="stack", bargap=0.4)
@@ -45,17 +35,7 @@ def language_shares(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure = calm(go.Figure(), height=90 + 20 * len(rows))
     ordered = sorted(rows, key=lambda row: (row["score"], row["language"]))
     names = [f"{row['language']} · {row['grade']}" for row in ordered]
-    for kind, colour in KIND_COLOURS.items():
-        values = [100 * float(row.get(kind) or 0) for row in ordered]
-        if any(values):
-            figure.add_bar(
-                y=names,
-                x=values,
-                name=kind,
-                orientation="h",
-                marker_color=colour,
-                hovertemplate="%{y}: %{x:.1f} % " + kind + "<extra></extra>",
-            )
+    _add_kinds(figure, names, lambda kind: [100 * float(row.get(kind) or 0) for row in ordered])
     figure.add_scatter(
         y=names,
         x=[100 * row["agreement"] for row in ordered],
@@ -111,6 +91,23 @@ def fan_in_bars(counts: Mapping[str, int]) -> go.Figure:
     )
     figure.update_xaxes(type="category", title_text="target tokens served", tickangle=0)
     return figure.update_layout(showlegend=False, bargap=0.3)
+
+
+def _add_kinds(
+    figure: go.Figure, names: Sequence[str], values_of: Callable[[str], list[float]]
+) -> None:
+    """Stack a bar per kind that occurs, in percent, beside every name."""
+    for kind, colour in KIND_COLOURS.items():
+        values = values_of(kind)
+        if any(values):
+            figure.add_bar(
+                y=names,
+                x=values,
+                name=kind,
+                orientation="h",
+                marker_color=colour,
+                hovertemplate="%{y}: %{x:.1f} % " + kind + "<extra></extra>",
+            )
 
 
 def _percent(counts: Mapping[str, float], kind: str) -> float:

@@ -67,6 +67,8 @@ def near_repeats(records: Sequence[Record]) -> list[tuple[int, int]]:
 
 def shared_rows(known: Sequence[Record], others: Sequence[Record]) -> list[tuple[int, int]]:
     """Return pairs of a row of `known` and one of `others` (from 1) that say nearly the same."""
+    if not others:
+        return []
     index = NearTexts()
     for row, record in enumerate(known, start=1):
         index.add(row, whole_text(record))

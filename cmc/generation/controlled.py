@@ -14,7 +14,7 @@ from cmc.errors import SettingError
 from cmc.generation.decoder import Decoder, Row
 from cmc.generation.details import token_details
 from cmc.generation.mix import Steering
-from cmc.generation.processor import ControlProcessor, check_decoding, read_prompts
+from cmc.generation.processor import ControlProcessor, check_decoding, prompts_of
 from cmc.generation.sampling import Sampler
 from cmc.generation.scoring import text_logprobs
 from cmc.generation.spelling import Spelling
@@ -140,12 +140,11 @@ class ControlledModel:
 
         Raises:
             ControlError: `generate` searches beams, or `model` is not this target.
+            SettingError: prompts and rows do not fit.
         """
         check_decoding(model, self.target.model, more["generation_config"])
-        texts = prompts or read_prompts(input_ids, more.get("attention_mask"), self.target)
-        # With several answers per prompt, a prompt's answers stand one behind the other.
-        times = len(input_ids) // len(texts)
-        rows = [Row(text, tuple(strengths)) for text in texts for _ in range(times)]
+        texts = prompts_of(input_ids, more.get("attention_mask"), self.target, prompts)
+        rows = [Row(text, tuple(strengths)) for text in texts]
         processors = LogitsProcessorList([self.processor(rows), *logits_processor])
         return model._sample(input_ids, logits_processor=processors, **more)
 

@@ -64,6 +64,15 @@ class Layout:
             return self
         return Layout(**{each.name: getattr(self, each.name).to(device) for each in fields(self)})
 
+    def behind(self, done: int) -> "Layout":
+        """Return what stands behind the first `done` tokens of a single row; those are kept."""
+        names = ("tokens", "positions", "rows", "slots")
+        rest = {name: getattr(self, name)[done:] for name in names}
+        return Layout(
+            **rest, columns=self.columns[done:] - done, mask=self.mask[:, :, done:],
+            wanted=self.wanted - done,
+        )  # fmt: skip
+
     def padded(self, values: Tensor) -> Tensor:
         """Return `(batch, width, …)` of `(tokens, …)`, 0 where a row has no token."""
         batch, width = self.mask.shape[0], self.mask.shape[2]

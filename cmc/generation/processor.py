@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 
-from cmc.errors import ControlError
+from cmc.errors import ControlError, SettingError
 from cmc.generation.mix import Mix
 from cmc.models import LanguageModel
 from cmc.vocab import Vocabulary
@@ -82,15 +82,28 @@ def check_decoding(
         )
 
 
-def read_prompts(
-    input_ids: torch.Tensor, mask: torch.Tensor | None, target: LanguageModel
-) -> list[str]:
-    """Return the texts of `(batch, time)` ids, without padding and tokens that spell nothing."""
+def prompts_of(
+    input_ids: torch.Tensor, mask: torch.Tensor | None, target: LanguageModel,
+    prompts: Sequence[str] | None,
+) -> list[str]:  # fmt: skip
+    """Return the text of each row of `(batch, time)` ids, without padding and roles, or the given.
+
+    With several answers per prompt, a prompt's answers stand one behind the other.
+
+    Raises:
+        SettingError: rows and given prompts do not share out.
+    """
     seen = torch.ones_like(input_ids) if mask is None else mask
-    return [
+    texts = prompts or [
         _read_prompt(ids[kept.bool()].tolist(), target.vocabulary)
         for ids, kept in zip(input_ids, seen, strict=True)
     ]
+    if isinstance(texts, str) or len(input_ids) % len(texts):
+        raise SettingError(
+            f"{len(input_ids)} rows of input_ids do not share out among the prompts",
+            hint="Give a list with one prompt for each text.",
+        )
+    return [text for text in texts for _ in range(len(input_ids) // len(texts))]
 
 
 def _read_prompt(ids: list[int], vocabulary: Vocabulary) -> str:

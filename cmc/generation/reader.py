@@ -26,7 +26,6 @@ class Reader:
     Attributes:
         controller: whose networks they are.
         followers: per row; whoever owns the reader pushes the text into them.
-        computed: number of tokens the delta has read, for measuring.
     """
 
     def __init__(self, controller: Controller, prompts: Sequence[str], use_prior: bool) -> None:
@@ -43,7 +42,6 @@ class Reader:
         self._lengths = [0] * len(prompts)  # tokens kept per row
         self._chains: list[list[int]] = [[] for _ in prompts]
         self._known: list[dict[int, Scores]] = [{} for _ in prompts]
-        self.computed = 0
 
     def advance(self, rows: Sequence[int]) -> None:
         """Read what the followers of these rows added; the rest keeps its place."""
@@ -98,7 +96,6 @@ class Reader:
     def _forward(self, trees: Sequence[Tree], wanted: Sequence[Sequence[int]]) -> list[Scores]:
         if not any(wanted):
             return []
-        self.computed += sum(len(tree.tokens) for tree in trees)
         layout = lay_out(trees, wanted, self._lengths)
         delta, *prior = (network.forward(layout) for network in self._networks)
         if not prior:
@@ -111,12 +108,11 @@ class TextReader:
     """The networks of one controller over all beginnings of one text, read in one go.
 
     It stands for a `Reader` with a row per beginning: the chains of all of them form one tree,
-    which is computed once, and again in front of what is asked beside it.
+    which is computed once and kept for what is asked beside it.
 
     Attributes:
         controller: whose networks they are.
         followers: one per beginning of the part that is turned to, the shortest first.
-        computed: number of tokens the delta has read, for measuring.
     """
 
     def __init__(
@@ -124,8 +120,9 @@ class TextReader:
     ) -> None:
         self.controller = controller
         self._all = self.followers = list(followers)
-        self.computed = 0
-        self._use_prior = use_prior
+        networks = [controller.delta, controller.prior if use_prior else None]
+        size = controller.vocabulary.size
+        self._networks = [None if each is None else TreeNetwork(each, size) for each in networks]
         self._tree = Tree()
         index: dict[tuple[int, int], int] = {}
         self._all_paths = [self._plant(self.chain(row), index) for row in range(len(followers))]
@@ -177,16 +174,13 @@ class TextReader:
             for token, parent, seen in zip(tree.tokens, tree.parents, tree.seen, strict=True):
                 behind = self._paths[row][seen - 1] if parent < 0 else first + parent
                 wanted.append(whole.add(token, behind, 0))
-        return self._forward(whole, wanted)
+        return self._forward(whole, wanted, len(self._tree.tokens))
 
-    def _forward(self, tree: Tree, wanted: Sequence[int]) -> list[Scores]:
+    def _forward(self, tree: Tree, wanted: Sequence[int], done: int = 0) -> list[Scores]:
+        """Compute what stands behind the first `done` tokens of a tree, which are kept."""
         if not wanted:
             return []
-        self.computed += len(tree.tokens)
-        networks = [self.controller.delta, self.controller.prior if self._use_prior else None]
-        size, layout = self.controller.vocabulary.size, lay_out([tree], [wanted], [0])
-        found = [
-            None if each is None else TreeNetwork(each, size).forward(layout) for each in networks
-        ]
+        layout = lay_out([tree], [wanted], [0]).behind(done)
+        found = [None if each is None else each.forward(layout) for each in self._networks]
         delta, prior = (each if each is None else torch.unbind(each) for each in found)
         return [Scores(d, p) for d, p in zip(delta, prior or [None] * len(delta), strict=True)]

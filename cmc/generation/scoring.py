@@ -15,7 +15,7 @@ from cmc.models import LanguageModel
 from cmc.settings import Rails
 
 BLOCK = 256  # places whose beginnings form one tree
-STEPS = 16  # places whose candidates are computed together
+STEPS = 4  # places whose candidates are computed together
 
 
 @torch.inference_mode()

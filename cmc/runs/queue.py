@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cmc.errors import RunError
 from cmc.runs.run import Run
-from cmc.training.folder import SETTINGS, STATUS, append_log, read_json, write_json
+from cmc.training.folder import SETTINGS, STATUS, append_log, read_json, take_lock, write_json
 from cmc.training.process import note_process
 
 TICKET = "ticket.json"  # in a run's folder: when it asked for its turn
@@ -108,7 +108,7 @@ def _wait(run: Run, handle: int) -> None:
     told = ""
     with _interrupted_by_sigterm():
         try:
-            while (ahead := ahead_of(run)) or not _is_free(handle):
+            while (ahead := ahead_of(run)) or not take_lock(handle):
                 message = waits_for(ahead) if ahead else "Its turn comes next."
                 if message != told:
                     _tell(run, "queued", message)
@@ -124,14 +124,6 @@ def _tell(run: Run, state: str, message: str) -> None:
     told = {"state": state, "message": message, "pid": os.getpid()}
     write_json(run.folder / STATUS, read_json(run.folder / STATUS) | told)
     append_log(run.folder, message)
-
-
-def _is_free(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

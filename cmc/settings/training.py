@@ -53,6 +53,8 @@ class TrainSettings:
         checked_choice("objective", self.objective, OBJECTIVES)
         checked_choice("precision", self.precision, PRECISIONS)
         checked_prompt_format(self.prompt_format)
+        if not self.data.strip():  # as a path it would be the working folder
+            raise SettingError("no data is named", hint="Name a file, a folder or a Hub id.")
         ranges = {"max_steps": (1, 10**7), "batch_size": (1, 4096), "learning_rate": (1e-8, 1)}
         ranges |= {
             "warmup_fraction": (0, 1),

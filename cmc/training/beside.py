@@ -8,7 +8,15 @@ from typing import Any
 from cmc.controller import Controller, load_controller, random_controller, random_network
 from cmc.data import fingerprint_records
 from cmc.models import LanguageModel, load_language_model
-from cmc.settings import RANDOM, SLIDER_RANGE, TrainSettings, as_plain, home, shape_called
+from cmc.settings import (
+    ON_DATA_ALONE,
+    RANDOM,
+    SLIDER_RANGE,
+    TrainSettings,
+    as_plain,
+    home,
+    shape_called,
+)
 from cmc.store import place_of
 from cmc.training.features import FeatureStore
 from cmc.training.frozen import check_turns
@@ -85,7 +93,8 @@ def first_controller(settings: TrainSettings, template: LanguageModel) -> Contro
 
 def describe(controller: Controller, settings: TrainSettings, template: LanguageModel) -> None:
     """Write into the controller what it is trained on, without the paths of this machine."""
-    sources = [source for source in (settings.data, settings.retain) if source]
+    has_retain = settings.objective not in ON_DATA_ALONE
+    sources = [settings.data, *([settings.retain] if has_retain else [])]
     named = {name: _public(getattr(settings, name)) for name in PLACES}
     controller.settings |= {
         "objective": settings.objective,

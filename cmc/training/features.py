@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cmc.data import Example
+from cmc.training.folder import take_lock
 
 if TYPE_CHECKING:
     from cmc.models import LanguageModel
@@ -168,11 +169,7 @@ class FeatureStore:
 
 def _is_in_use(folder: Path) -> bool:
     with (folder / _LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        return not take_lock(file.fileno())
 
 
 def _sweep(folder: Path) -> None:

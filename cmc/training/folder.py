@@ -105,7 +105,7 @@ def lock_held(folder: Path) -> Iterator[None]:
     """
     with (folder / _LOCK).open("a") as file:
         deadline = time.monotonic() + _PATIENCE
-        while not _is_taken(file.fileno()):
+        while not take_lock(file.fileno()):
             if time.monotonic() > deadline:
                 raise RunError(
                     f'run "{folder.name}" is already running',
@@ -119,12 +119,12 @@ def is_lock_held(folder: Path) -> bool:
     """Tell whether a process works on this run just now."""
     try:
         with (folder / _LOCK).open("a") as file:
-            return not _is_taken(file.fileno())
+            return not take_lock(file.fileno())
     except OSError:
         return False
 
 
-def _is_taken(handle: int) -> bool:
+def take_lock(handle: int) -> bool:
     """Try to take the lock; closing the file gives it back."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -193,9 +193,10 @@ def _end(
 ) -> None:
     """Write the last checkpoint and the controller, and say what came of it."""
     training.close()
-    journal.measure()
+    is_finished = is_done or journal.step >= journal.settings.max_steps
+    journal.measure(is_finished=is_finished)
     _save_controller(controller, journal)
-    if is_done or journal.step >= journal.settings.max_steps:
+    if is_finished:
         journal.state = "finished"
         journal.tell(journal.last_words())
     else:
@@ -236,7 +237,7 @@ def _check_room(folder: Path, controller: Controller) -> None:
     Raises:
         TrainingError: the disk has too little room; nothing was trained.
     """
-    weights = 4 * sum(each.numel() for each in controller.delta.parameters())
+    weights = 4 * controller.parameters
     needed = (KEPT + 1) * 3 * weights + 2 * weights  # weights and both moments; the controller
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -23,6 +23,7 @@ from cmc.training.folder import (
     append_log,
     append_record,
     drop_lines_from,
+    read_json,
     read_lines,
     write_json,
 )
@@ -62,8 +63,11 @@ class Journal:
         elif time.monotonic() - self._written > STATUS_EVERY:
             self._write()
 
-    def measure(self) -> None:
-        """Gather first and last loss and the held-out losses of the controller that is kept."""
+    def measure(self, *, is_finished: bool) -> None:
+        """Gather first and last loss and the held-out losses of the controller that is kept.
+
+        With patience a training that is finished keeps the best weights, a stopped one the last.
+        """
         records = read_lines(self.folder / RECORDS)
         if not records:
             return
@@ -72,7 +76,7 @@ class Journal:
         measured = [each for each in records if each.get(watched) is not None]
         if measured:
             kept = measured[-1]
-            if self.settings.patience:
+            if self.settings.patience and is_finished:
                 kept = min(measured, key=lambda each: each[watched])
             self.results["held_out"] = {
                 "template": kept["held_out_template"],
@@ -110,7 +114,8 @@ class Journal:
             if self.is_writing:
                 append_log(self.folder, "".join(traceback.format_exception(error)))
         if (self.folder / CONTROLLER).is_dir():
-            message += f" The controller of step {self.step} is saved."
+            about = read_json(self.folder / CONTROLLER / "controller.json")
+            message += f" The controller of step {about.get('metrics', {}).get('steps')} is saved."
         # On a full disk not even this can be written; whoever asked is told all the same.
         with contextlib.suppress(OSError):
             self.tell(message)

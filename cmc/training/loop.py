@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cmc.data import Example, TokenBatch, bucketed_batches
 from cmc.settings import TrainSettings
 from cmc.training.checkpoints import sweep
+from cmc.training.folder import CHECKPOINTS
 from cmc.training.frozen import check_vocabularies, frozen_beside, in_turn
 from cmc.training.losses import StepBatches
 from cmc.training.material import load_material
@@ -83,10 +84,10 @@ def train_controller(
     state = TrainingState.begin(controller, frozen, settings, material)
     notes = [*material.notes, *(note for each in frozen for note in each.expect(material.all()))]
     if resume_from is not None:
-        notes += resume_state(state, resume_from / "checkpoints")
+        notes += resume_state(state, resume_from / CHECKPOINTS)
     checkpoints = None
     if folder is not None:
-        checkpoints = folder / "checkpoints"
+        checkpoints = folder / CHECKPOINTS
         checkpoints.mkdir(parents=True, exist_ok=True)
         sweep(checkpoints)
     measure = Measuring(state, controller)
@@ -96,6 +97,8 @@ def train_controller(
         # Only here, where the weights are those of a whole step; a crash keeps what was saved.
         if checkpoints:
             save_state(state, checkpoints)
+        if state.step >= settings.max_steps:
+            state.take_best()
         raise
     state.take_best()
 

@@ -9,7 +9,6 @@ from cmc.data import (
     Record,
     TokenBatch,
     encode_example,
-    fingerprint_records,
     read_records,
     read_refusals,
     refuse_records,
@@ -43,7 +42,6 @@ class Material:
     held_out: list[TokenBatch]
     pad_id: int
     notes: tuple[str, ...]
-    fingerprints: dict[str, str]
     refusals: Mapping[Example, Example] = field(default_factory=dict)
     held_out_records: tuple[Record, ...] = ()
 
@@ -70,7 +68,7 @@ def load_material(
     Raises:
         DataError: a file cannot be used, or nothing fits into `max_length`.
     """
-    data, retained, held_out, fingerprints = read_parts(settings)
+    data, retained, held_out = read_parts(settings)
     length, notes = _length(settings, template, controller)
 
     def encoded(records: list[Record], has_end: bool) -> list[Example | None]:
@@ -98,7 +96,6 @@ def load_material(
         held_out=_batches(_present(held), settings.batch_size, pad_id),
         pad_id=pad_id,
         notes=tuple(notes),
-        fingerprints=fingerprints,
         refusals={a: b for a, b in zip(train, refusals, strict=False) if a and b},
         held_out_records=tuple(held_out),
     )
@@ -109,23 +106,19 @@ def records_of(settings: TrainSettings, source: str) -> list[Record]:
     return read_records(source, limit=settings.limit, columns=settings.columns)
 
 
-def read_parts(
-    settings: TrainSettings,
-) -> tuple[list[Record], list[Record], list[Record], dict[str, str]]:
-    """Return what to train on, to retain and to hold out, and the files' fingerprints."""
+def read_parts(settings: TrainSettings) -> tuple[list[Record], list[Record], list[Record]]:
+    """Return what to train on, to retain and to hold out."""
     data = records_of(settings, settings.data)
-    fingerprints = {settings.data: fingerprint_records(data)}
     if settings.objective == "sft":
         data, held_out = _split(data, settings)
-        return data, [], held_out, fingerprints
+        return data, [], held_out
     if settings.objective == "idk":
         data = refuse_records(data, read_refusals(settings.refusals))
     if settings.objective in ON_DATA_ALONE:
-        return data, [], [], fingerprints
+        return data, [], []
     retained = records_of(settings, settings.retain)
-    fingerprints[settings.retain] = fingerprint_records(retained)
     retained, held_out = _split(retained, settings)
-    return data, retained, held_out, fingerprints
+    return data, retained, held_out
 
 
 def _present(examples: list[Example | None]) -> list[Example]:

@@ -112,7 +112,7 @@ def preview_data(settings: TrainSettings, rows: int = ROWS) -> DataPreview:
     """
     vocabulary = load_vocabulary(settings.template)
     settings = with_prompt_text(settings)
-    train, retained, held_out, _ = read_parts(settings)
+    train, retained, held_out = read_parts(settings)
     parts = {"train": train, "retain": retained, "held out": held_out}
     measured = _measured(parts)
     lengths, prompts = _lengths(measured, settings, vocabulary)

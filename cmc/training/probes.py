@@ -74,7 +74,7 @@ def asked_records(settings: TrainSettings) -> list[tuple[str, Record]]:
     For `sft` these are held out where anything is; for forgetting, some to forget and some to
     retain.
     """
-    train, retained, held_out, _ = read_parts(settings)
+    train, retained, held_out = read_parts(settings)
     if settings.objective == "sft":
         parts = [("held out", held_out or train)]
     elif settings.objective in ON_DATA_ALONE:

@@ -214,13 +214,15 @@ class TrainingState:
         """Return what is known of a share of a batch."""
         template = self.templates[(self.drawn - 1) % len(self.templates)]
         rows = template.rows(share)
+        low, high = self.settings.strength_low, self.settings.strength_high
+        if low == high == 1 and not self.settings.noise:
+            return Frozen(rows, template.split.head)
         # Drawn for the whole batch, so that they do not depend on how it is shared out.
         draws = [
             random.Random(f"{self.settings.seed}/{self.drawn}/{place}")
             for place in range(len(batch.examples))
         ][self._start :: self._stride] or [random.Random(0)]
         strengths = None
-        low, high = self.settings.strength_low, self.settings.strength_high
         if not low == high == 1:
             strengths = torch.tensor([draw.uniform(low, high) for draw in draws])
         if self.settings.noise:

@@ -105,11 +105,15 @@ def _from_entries(
         kinds = [Kind[each["kind"].upper()] for each in content["entries"]]
         prints = content["controller_fingerprint"], content["target_fingerprint"]
         transfer, parity = content["transfer"], bool(content["parity"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _broken(path, f"an entry lacks {error}") from error
-    plain = _from_ids(ids, path, controller, target)
-    whole = VocabMap(plain.ids, np.asarray(kinds, np.int8), transfer, parity, *prints,
-                     controller.size)  # fmt: skip
+    _check_ids(ids, path, controller, target)
+    whole = VocabMap(np.asarray(ids, np.int32), np.asarray(kinds, np.int8), transfer, parity,
+                     *prints, controller.size)  # fmt: skip
+    try:
+        whole.check()
+    except ValueError as error:
+        raise _broken(path, str(error)) from error
     whole.check_pair(controller.fingerprint, target.fingerprint)
     return whole
 
@@ -126,15 +130,19 @@ def _ids_of_tokens(
     return [by_string.get(other, -1) if isinstance(other, str) else -1 for other in named]
 
 
-def _from_ids(content: Any, path: Path, controller: Vocabulary, target: Vocabulary) -> VocabMap:
-    if not isinstance(content, list) or len(content) != target.size:
-        found = f"{len(content):,} entries" if isinstance(content, list) else "no list"
-        raise _broken(path, f"{found}, the target has {target.size:,} tokens")
-    ids = [-1 if each is None else each for each in content]
-    size = controller.size
+def _check_ids(ids: list[Any], path: Path, controller: Vocabulary, target: Vocabulary) -> None:
+    if len(ids) != target.size:
+        raise _broken(path, f"{len(ids):,} entries, the target has {target.size:,} tokens")
     for token_id, other in enumerate(ids):
-        if type(other) is not int or not -1 <= other < size:
+        if type(other) is not int or not -1 <= other < controller.size:
             raise _broken(path, f"token {token_id} is mapped to {str(other)[:40]}")
+
+
+def _from_ids(content: Any, path: Path, controller: Vocabulary, target: Vocabulary) -> VocabMap:
+    if not isinstance(content, list):
+        raise _broken(path, f"no list, the target has {target.size:,} tokens")
+    ids = [-1 if each is None else each for each in content]
+    _check_ids(ids, path, controller, target)
     parity = build_map(controller, target, parity=True)
     if np.array_equal(parity.ids, ids):
         return parity
@@ -142,7 +150,7 @@ def _from_ids(content: Any, path: Path, controller: Vocabulary, target: Vocabula
         ids=np.asarray(ids, dtype=np.int32),
         kinds=np.asarray([relation(controller, target, *each) for each in enumerate(ids)], np.int8),
         transfer="pm-mined", parity=False, controller_fingerprint=controller.fingerprint,
-        target_fingerprint=target.fingerprint, controller_size=size,
+        target_fingerprint=target.fingerprint, controller_size=controller.size,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from cmc.errors import DataError, VocabMismatch
+from cmc.settings import TRANSFERS
 
 FORMAT = "cmc-vocab-map-1"
 
@@ -142,13 +143,14 @@ class VocabMap:
         """
         try:
             with safe_open(path, framework="numpy") as file:
-                about = json.loads(file.metadata()["cmc"])
+                about = dict(json.loads(file.metadata()["cmc"]))
                 ids, kinds = file.get_tensor("ids"), file.get_tensor("kinds")
             digest = about.pop("digest", None)  # files written before there was one have none
             told = dict(about)
             if about.pop("format") != FORMAT:
                 raise ValueError("another format")
-            found = cls(ids=ids, kinds=kinds, **about)._checked()
+            found = cls(ids=ids, kinds=kinds, **about)
+            found.check()
             if digest not in (None, found._digest(told)):
                 raise ValueError("its content was changed")
             return found
@@ -164,8 +166,15 @@ class VocabMap:
         digest.update(self.kinds.tobytes())
         return digest.hexdigest()
 
-    def _checked(self) -> "VocabMap":
-        """Return the map if its arrays are what they should be; a file may say anything."""
+    def check(self) -> None:
+        """Refuse entries and words that no map has; a file may say anything.
+
+        Raises:
+            ValueError: something is not what it should be.
+        """
+        prints = self.controller_fingerprint, self.target_fingerprint
+        if not all(isinstance(each, str) for each in prints) or self.transfer not in TRANSFERS:
+            raise ValueError("its fingerprints or its transfer are none")
         is_shaped = self.ids.ndim == 1 and self.ids.shape == self.kinds.shape
         is_typed = self.ids.dtype == np.int32 and self.kinds.dtype == np.int8
         if not (is_shaped and is_typed and len(self.ids)):
@@ -174,4 +183,3 @@ class VocabMap:
             raise ValueError("an entry is out of range")
         if self.kinds.min() < min(Kind) or self.kinds.max() > max(Kind):
             raise ValueError("an entry is of no known kind")
-        return self

@@ -9,8 +9,8 @@ from cmc.errors import DataError, StoreError
 from cmc.settings import MapRequest, checked_choice
 from cmc.store import Version
 from cmc.store.maps import keep_map, maps_of_pair
-from cmc.vocab import Kind
-from cmc.vocab.map_files import read_map, write_csv, write_json
+from cmc.vocab import map_files
+from cmc.vocab.map_files import read_map
 from cmc.workspace.maps import InspectedMap, inspect_map
 
 if TYPE_CHECKING:
@@ -111,11 +111,7 @@ def write_map(found: InspectedMap, file_format: str, folder: Path) -> Path:
     """Write a map into a folder in one of `FORMATS`; return the file."""
     checked_choice("format", file_format, FORMATS)
     path = folder / f"{pair_name(found.request)}.{file_format}"
-    if file_format == "safetensors":
-        found.map.save(path)
-    else:
-        write = write_csv if file_format == "csv" else write_json
-        write(path, found.map, found.controller, found.target)
+    map_files.write_map(path, found.map, found.controller, found.target)
     return path
 
 
@@ -126,11 +122,6 @@ def pair_name(request: MapRequest) -> str:
         for side in (request.controller, request.target)
     )
     return " to ".join(side[:26].strip(".-") or "model" for side in plain)
-
-
-def chosen_entries(found: InspectedMap) -> int:
-    """Return how many entries of a map a person chose."""
-    return int((found.map.kinds == Kind.CHOSEN).sum())
 
 
 def _version(workspace: "Workspace", found: InspectedMap) -> Version:

@@ -136,7 +136,7 @@ class KeptMaps:
     def get(self, workspace: "Workspace", request: MapRequest) -> InspectedMap:
         """Return the map of a checked request, built or read at most once while it is in use."""
         places = workspace.place_of(request.controller), request.target
-        key = (*places, *map(_state, places))
+        key = (*places, *(_state(Path(place) / "tokenizer.json") for place in places))
 
         def pair() -> Pair:
             return Pair(*map(models.load_vocabulary, places))
@@ -145,7 +145,7 @@ class KeptMaps:
             sides = self._pairs.get(key, pair)
             return _inspected(request, sides, workspace)
 
-        return self._maps.get((*key, request), inspected)
+        return self._maps.get((*key, request, _state(Path(request.saved))), inspected)
 
 
 def inspect_map(workspace: "Workspace", request: MapRequest) -> InspectedMap:
@@ -205,10 +205,10 @@ def _inspected(request: MapRequest, pair: Pair, workspace: "Workspace") -> Inspe
     return InspectedMap(request, pair, vocab_map, map_summary(vocab_map, *sides))
 
 
-def _state(place: str) -> int:
-    """Return what changes when the tokenizer in a folder does; 0 where it is no folder."""
+def _state(path: Path) -> int:
+    """Return what changes when a file does; 0 where there is none."""
     try:
-        return (Path(place) / "tokenizer.json").stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:
         return 0
 

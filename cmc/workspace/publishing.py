@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from cmc.errors import StoreError
 from cmc.settings import PublishRequest
-from cmc.store import Store
 from cmc.store.publish import publish_version
 
 if TYPE_CHECKING:
@@ -37,4 +36,4 @@ def publish(
             "publishing needs your own token",
             hint="Sign in, or paste a token of yours that may write.",
         )
-    return publish_version(Store(workspace.home), reference, request, token=token)
+    return publish_version(workspace.store, reference, request, token=token)

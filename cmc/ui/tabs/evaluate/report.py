@@ -39,13 +39,19 @@ def headline(report: Mapping[str, Any]) -> str:
         told = f"{report['passed']} passed, {report['failed']} failed"
         lines.append(f'<span class="{kind}">{told}</span>')
     lines += [
-        html.escape(f"{each['method']} on {each['target']}: {each['reached']}.")
+        html.escape(f"{_at_strength(each)} on {each['target']}: {each['reached']}.")
         for each in report.get("rows") or [] if "reached" in each
     ]  # fmt: skip
     for name in ("forget_quality_reason", "model_utility_reason", "incomplete", "judge"):
         if report.get(name):
             lines.append(html.escape(f"{name.replace('_', ' ').capitalize()}: {report[name]}."))
     return "".join(f"<p>{each}</p>" for each in lines)
+
+
+def _at_strength(row: Mapping[str, Any]) -> str:
+    """Return a method with the strength that was chosen for it."""
+    is_chosen = row["strength"] is not None
+    return f"{row['method']} at {row['strength']:g}" if is_chosen else f"{row['method']} at none"
 
 
 def table_html(report: Mapping[str, Any]) -> str:

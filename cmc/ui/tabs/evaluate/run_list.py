@@ -69,6 +69,8 @@ def summary(report: Mapping[str, Any]) -> str:
         return f"win rate {report['win_rate']:.1f} %"
     if report.get("model_utility_of_present") is not None:
         return f"model utility {report['model_utility_of_present']:.3f}"
+    if report.get("kind") == "forgetting":
+        return ", ".join(f"{row['method']} {row['reached']}" for row in rows_of(report))
     best = [row for row in rows_of(report) if row.get("exact_match") is not None]
     return ", ".join(f"{row['exact_match']:.2f} by {row['transfer']}" for row in best)
 

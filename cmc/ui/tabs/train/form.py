@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from cmc.data.files import SUFFIXES
 from cmc.settings import ON_DATA_ALONE, TrainSettings
 from cmc.ui.form import QUIET
 from cmc.ui.tabs.train.choices import (
@@ -39,7 +40,7 @@ def common_fields(workspace: Workspace) -> dict[str, Any]:
         allow_custom_value=is_open, elem_id="train-data",
     )  # fmt: skip
     fields["upload"] = gr.File(
-        label=TEXT["upload"], file_types=[".json", ".jsonl", ".csv", ".tsv", ".parquet"],
+        label=TEXT["upload"], file_types=list(SUFFIXES),
         type="filepath", height=72, elem_id="train-upload",
     )  # fmt: skip
     fields["objective"] = gr.Dropdown(

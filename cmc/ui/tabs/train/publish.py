@@ -4,10 +4,8 @@ import html
 
 import gradio as gr
 
-from cmc.errors import RunError
 from cmc.settings import PublishRequest
 from cmc.ui.form import PRIVATE, guarded
-from cmc.ui.run_table import shown_run
 from cmc.workspace import Workspace
 from cmc.workspace.publishing import publish
 
@@ -45,9 +43,7 @@ def build_publish_pane(workspace: Workspace, seen: gr.State) -> None:
         seen: dict[str, str], repo: str, licence: str, token: str, private: bool
     ) -> tuple[str, str]:
         """Upload; return where it is, and an empty field for the token."""
-        run = shown_run(workspace.all_runs(), seen["run"])
-        if run is None:
-            raise RunError("no run is shown", hint="Choose one in the table.")
+        run = workspace.run(seen["run"])
         request = PublishRequest(repo=repo.strip(), private=private, licence=licence.strip())
         address = html.escape(publish(workspace, run.name, request, token=token.strip()))
         name = html.escape(run.name)

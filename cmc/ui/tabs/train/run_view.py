@@ -152,14 +152,17 @@ def _looker(workspace: Workspace) -> Any:
             return [gr.skip()] * 12
         if shown is None:
             return _nothing(drawn)
-        line = words.queue_line(queue, shown.name)
+        line, records = words.queue_line(queue, shown.name), shown.records()
         others = [run.name for run in runs if run.name != shown.name]
         drawn_over = [run for run in runs if run.name in (beside or ()) and run.name in others]
+        is_gone = len(drawn_over) < len(beside or ())
+        still_beside = {"value": [run.name for run in drawn_over]} if is_gone else {}
         return [
             gr.HTML(line, visible=bool(line)),
-            status_line(shown, shown.records()),
-            _curve(shown, drawn_over),
-            gr.Dropdown(choices=others, visible=bool(others)),
+            status_line(shown, records),
+            _curve(shown.name, records, drawn_over),
+            # What is no longer offered may not stay chosen, or every later look is refused.
+            gr.Dropdown(choices=others, visible=bool(others), **still_beside),
             words.probe_table(shown.probes()),
             run_table(runs),
             shown.log_tail() if workspace.mode == "local" else TO_OWNER,
@@ -170,12 +173,12 @@ def _looker(workspace: Workspace) -> Any:
     return look
 
 
-def _curve(shown: Run, others: list[Run]) -> Any:
-    records = pd.DataFrame(shown.records())
+def _curve(name: str, records: list[dict[str, Any]], others: list[Run]) -> Any:
+    own = pd.DataFrame(records)
     if not others:
-        return charts.loss_curve(records)
+        return charts.loss_curve(own)
     frames = {run.name: pd.DataFrame(run.records()) for run in others}
-    return charts.compared_curves({shown.name: records} | frames)
+    return charts.compared_curves({name: own} | frames)
 
 
 def _buttons(workspace: Workspace, shown: Run) -> list[gr.Button]:
