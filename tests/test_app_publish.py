@@ -1,10 +1,9 @@
 """The fold that publishes: what it uploads, what it says, and that the token is gone."""
 
-from types import SimpleNamespace
-
 import gradio as gr
 import pytest
 
+from cmc.training.folder import write_json
 from cmc.ui.tabs.train import publish as pane
 from cmc.workspace import Workspace
 
@@ -13,7 +12,9 @@ from cmc.workspace import Workspace
 def press(monkeypatch, tmp_path):
     """Return what presses the button beside a run, and what was asked for then."""
     asked = []
-    monkeypatch.setattr(Workspace, "all_runs", lambda _: [SimpleNamespace(name="mine")])
+    for name in ("mine", "newer"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        write_json(tmp_path / "runs" / name / "settings.json", {"name": name})
     monkeypatch.setattr(pane, "publish", lambda _, name, request, token: asked.append(
         (name, request, token)) or "https://hub/<me>/mine")  # fmt: skip
     with gr.Blocks() as demo:
@@ -38,4 +39,6 @@ def test_a_mistake_is_a_toast_and_uploads_nothing(press):
     push, asked = press
     with pytest.raises(gr.Error, match="no name of a repository"):
         push({"run": "mine"}, "mine", "", "hf_x", True)
+    with pytest.raises(gr.Error, match='no run "gone"'):  # and not another one in its place
+        push({"run": "gone"}, "me/mine", "", "hf_x", True)
     assert not asked

@@ -56,7 +56,8 @@ TEXTS = st.text(min_size=1, max_size=30).filter(lambda text: "\x00" not in text)
 
 @given(
     st.fixed_dictionaries({}, optional={
-        "data": TEXTS, "init": TEXTS, "columns": TEXTS, "name": TEXTS, "template": TEXTS,
+        "data": TEXTS.filter(str.strip),
+        "init": TEXTS, "columns": TEXTS, "name": TEXTS, "template": TEXTS,
         "prompt_format": st.one_of(st.sampled_from(PROMPT_FORMATS), TEXTS.filter(
             lambda text: "{" not in text and "}" not in text
         ).map(lambda text: text + "{instruction}\n")),
