@@ -20,7 +20,6 @@ from tests.bench.stand_ins import answers, controller, long_text, target, vocabu
 PLACES = (0, 170, 340, 500)  # where in a text of 512 tokens speed is measured
 BLOCK = 12  # tokens at each place; all loops take turns
 BATCH_PLACES = (128,)
-STORY = 60  # texts that are followed
 
 Loops = dict[str, Callable[[str, list[int]], Loop]]
 
@@ -186,7 +185,7 @@ def _tokens_read(name: str, most: float) -> Measurement:
     """Count what a Llama-2 controller reads while a target writes real answers."""
     small, other = vocabulary("llama2"), vocabulary(name)
     read = said = least = 0
-    for text in answers()[:STORY]:
+    for text in answers():
         follower, chain = Follower(small, [1], context=10**6), [1]
         ids = other.encode_continuation(text.encode())
         for token in ids:
@@ -200,7 +199,7 @@ def _tokens_read(name: str, most: float) -> Measurement:
         least += len(small.encode_continuation(text.encode()))
     return Measurement(
         name=f"controller tokens read per token of {name}", value=read / said, unit="tokens",
-        target=most, limit=least / said, note=f"{said} tokens of {STORY} answers",
+        target=most, limit=least / said, note=f"{said} tokens of {len(answers())} answers",
     )  # fmt: skip
 
 
