@@ -182,6 +182,21 @@ def brute_force(pair, ids, said: bytes, more: bytes, strength: float, *, ends=Fa
         paths |= {part} if vocabulary.spell(part) == text[:end] else set()
     if ends:
         paths = {tuple(own)}
+    spelled_by = [(token, spelled) for token, spelled in enumerate(vocabulary.token_bytes) if spelled]
+
+    def is_own(path):
+        before = vocabulary.spell(path)
+        longer = ((token, before + spelled) for token, spelled in spelled_by)
+        return not path or any(
+            whole.startswith(text)
+            and (
+                vocabulary.encode_continuation(whole) == [*path, token]
+                or whole.decode("utf-8", "ignore").encode() != whole
+            )
+            for token, whole in longer
+        )
+
+    paths = paths if ends else {path for path in paths if is_own(path)}
     sums = []
     for tuned in (False, True):
 
@@ -200,9 +215,9 @@ def brute_force(pair, ids, said: bytes, more: bytes, strength: float, *, ends=Fa
             if ends:
                 total += (walked + scores[vocabulary.eos_id]).exp().item()
                 continue
-            for token, spelled in enumerate(vocabulary.token_bytes):
-                whole = before + (spelled or b"")
-                if not spelled or not whole.startswith(text):
+            for token, spelled in spelled_by:
+                whole = before + spelled
+                if not whole.startswith(text):
                     continue
                 onward = target.encode_continuation(whole[len(said) :])
                 if not more or whole == text or target.token_bytes[onward[0]] == more:

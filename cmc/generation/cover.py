@@ -12,6 +12,7 @@ The control of target token w behind the pending bytes s is log q(s+w)/q(s) - lo
 where of the u that reach beyond w only those count which the target, too, would begin with w.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,10 +21,13 @@ from torch import Tensor
 
 from cmc.generation.layout import Tree
 from cmc.generation.reader import Reader, TextReader
-from cmc.generation.spelling import Reach, Spelling
+from cmc.generation.spelling import Reach, Spelling, Stem
 from cmc.generation.table import Table, Term
 from cmc.settings import CoverSettings
 from cmc.vocab import Vocabulary
+
+# Share of a probability that a way to say a text must be able to add to it to be computed.
+NEGLIGIBLE = 1e-4
 
 Path = tuple[int, ...]
 
@@ -119,20 +123,46 @@ class CoverControl:
             none gains against one that was.
         """
         del rows
-        control, asked, table = torch.zeros_like(logits), self._asked, self._table
+        control, asked = torch.zeros_like(logits), self._asked
         for each in asked:
             each.candidates = list(candidates[each.number])
             spelled = [self._spelling.of_target(token) for token in each.candidates]
             each.texts = [each.pending, *(each.pending + more for more in spelled)]
-        self._grow(asked, table)
-        questions = [
-            self._terms(each, text, len(each.pending)) for each in asked for text in each.texts
-        ]
-        sums = table.log_probabilities(questions)
-        gains = iter(torch.split(sums[:, 1] - sums[:, 0], [len(each.texts) for each in asked]))
+        sums = self._log_probabilities([(each, text) for each in asked for text in each.texts])
+        gains = iter(torch.split(sums[1] - sums[0], [len(each.texts) for each in asked]))
         for each in asked:
-            self._fill(control[each.number], each, next(gains), self._ending(each, table))
+            self._fill(control[each.number], each, next(gains), self._ending(each, self._table))
         return control
+
+    def _log_probabilities(self, questions: Sequence[tuple[_Row, bytes]]) -> Tensor:
+        """Return `(2, questions)` log P of texts under prior and tuned distribution.
+
+        What can be said from the trunks is; of the other ways to say a text, those are computed
+        whose beginning is not already too improbable to matter.
+        """
+        table, stems = self._table, [self._spelling.stems(text) for _, text in questions]
+        near = [[stem for stem in some if stem.ids in row.nodes and self._goes_on(text, stem)]
+                for (row, text), some in zip(questions, stems, strict=True)]  # fmt: skip
+        sums = table.log_probabilities(
+            [self._terms(*each, some) for each, some in zip(questions, near, strict=True)]
+        )
+        far = [(number, stem) for number, (row, _) in enumerate(questions)
+               for stem in stems[number] if stem.ids not in row.nodes]  # fmt: skip
+        if far:
+            begun = table.walked([_walk(questions[number][0], stem.ids) for number, stem in far])
+            enough = sums[:, [number for number, _ in far]] + math.log(NEGLIGIBLE)
+            more: list[list[Stem]] = [[] for _ in questions]
+            for (number, stem), matters in zip(far, (begun >= enough).any(0).tolist(), strict=True):
+                if matters and self._goes_on(questions[number][1], stem):
+                    more[number].append(stem)
+            self._grow(questions, more)
+            added = [self._terms(*each, some) for each, some in zip(questions, more, strict=True)]
+            sums = torch.logaddexp(sums, table.log_probabilities(added))
+        is_certain = torch.tensor([not some for some in stems], device=sums.device)
+        return sums.masked_fill(is_certain, 0.0)  # nothing was asked, or nothing can be spelled
+
+    def _goes_on(self, text: bytes, stem: Stem) -> bool:
+        return not stem.done or self._spelling.goes_on((stem, text))
 
     def _favourites(self, logits: Tensor) -> list[list[int]]:
         count = min(self._settings.target_candidates, logits.shape[1])
@@ -167,40 +197,35 @@ class CoverControl:
                 if more and (first := self._spelling.first_token(more)) >= 0:
                     yield first
 
-    def _grow(self, asked: Sequence[_Row], table: Table) -> None:
-        """Compute the nodes that candidates need beside the trunks, all rows in one forward."""
+    def _grow(
+        self, questions: Sequence[tuple[_Row, bytes]], stems: Sequence[Sequence[Stem]]
+    ) -> None:
+        """Compute the nodes that stems need beside the trunks, all rows in one forward."""
         trees = [Tree() for _ in self.reader.followers]
-        for each in asked:
-            for text in each.texts:
-                self._plant(each, text)
-            trees[each.number] = each.tree
-        strengths = [self._strengths[each.number] for each in asked for _ in each.planted]
-        first = table.size
-        table.extend(self.reader.branches(trees), strengths)
-        for each in asked:
-            for path, index in each.planted.items():
-                each.nodes[path] = first + index
-            first += len(each.planted)
+        for (row, _), some in zip(questions, stems, strict=True):
+            for stem in some:
+                _plant(row, stem.ids)
+        for row in self._asked:
+            trees[row.number] = row.tree
+        strengths = [self._strengths[row.number] for row in self._asked for _ in row.planted]
+        first = self._table.size
+        self._table.extend(self.reader.branches(trees), strengths)
+        for row in self._asked:
+            for path, index in row.planted.items():
+                row.nodes[path] = first + index
+            first += len(row.planted)
 
-    def _plant(self, asked: _Row, text: bytes) -> None:
-        for stem in self._spelling.stems(text):
-            for depth in range(1, len(stem.ids) + 1):
-                path = stem.ids[:depth]
-                if path in asked.nodes or path in asked.planted:
-                    continue
-                parent = asked.planted.get(path[:-1], -1)
-                seen = asked.tree.seen[parent] if parent >= 0 else asked.root + depth
-                asked.planted[path] = asked.tree.add(path[-1], parent, seen)
-
-    def _terms(self, asked: _Row, text: bytes, said: int) -> list[Term]:
-        """List the parts of P(text), of which `said` bytes stand before the candidate."""
-        length = self._spelling.covering(text).length
-        terms: list[Term] = []
-        for stem in self._spelling.stems(text):
-            nodes = [asked.nodes[stem.ids[:depth]] for depth in range(len(stem.ids) + 1)]
-            steps = tuple(zip(nodes, stem.ids, strict=False))
-            terms.append(Term(nodes[-1], steps, self._reach(text, stem.done, length, said)))
-        return terms
+    def _terms(self, asked: _Row, text: bytes, stems: Sequence[Stem]) -> list[Term]:
+        """List the parts of P(text) that begin with these stems."""
+        length, said = self._spelling.covering(text).length, len(asked.pending)
+        return [
+            Term(
+                asked.nodes[stem.ids],
+                tuple(_walk(asked, stem.ids)),
+                self._reach(text, stem.done, length, said),
+            )
+            for stem in stems
+        ]
 
     def _reach(self, text: bytes, done: int, length: int, said: int) -> Reach:
         # What is already said, or cut short by an unknown character, is no token of the target.
@@ -215,8 +240,8 @@ class CoverControl:
         whole = covering.spelled == len(asked.pending)
         if not (whole and ends and self._target.eos_ids):
             return None
-        nodes = [asked.nodes[covering.ids[:depth]] for depth in range(len(covering.ids) + 1)]
-        return table.path_gain(nodes[:-1], covering.ids) + table.set_gain(nodes[-1], ends)
+        gain = table.path_gain(_walk(asked, covering.ids))
+        return gain + table.set_gain(asked.nodes[covering.ids], ends)
 
     def _fill(self, control: Tensor, asked: _Row, gains: Tensor, ending: Tensor | None) -> None:
         """Write one row's control: candidates, the end of the text, and all the others."""
@@ -232,3 +257,20 @@ class CoverControl:
         control[asked.candidates] = shifts
         if ending is not None:
             control[list(self._target.eos_ids)] = ending
+
+
+def _walk(asked: _Row, ids: Path) -> list[tuple[int, int]]:
+    """Return node and token of every step of a path that starts at a computed node."""
+    nodes = (asked.nodes.get(ids[:depth]) for depth in range(len(ids)))
+    return [(node, token) for node, token in zip(nodes, ids, strict=True) if node is not None]
+
+
+def _plant(asked: _Row, ids: Path) -> None:
+    """Add what is missing of a path to the tree of a row."""
+    for depth in range(1, len(ids) + 1):
+        path = ids[:depth]
+        if path in asked.nodes or path in asked.planted:
+            continue
+        parent = asked.planted.get(path[:-1], -1)
+        seen = asked.tree.seen[parent] if parent >= 0 else asked.root + depth
+        asked.planted[path] = asked.tree.add(path[-1], parent, seen)

@@ -13,7 +13,7 @@ from transformers import LlamaForCausalLM, PreTrainedModel
 
 from cmc.generation.layout import Layout, RowCache, Tree, lay_out
 
-FEW = 12  # rows up to which weights x rows is quicker than rows x weights on a processor
+FEW = 8  # rows up to which weights x rows is quicker than rows x weights on a processor
 PROBE = 6  # tokens on which both forwards must agree
 TOLERANCE = 1e-3  # of the largest score
 ROTATIONS = ("default", "linear", "llama3")  # the others depend on how long the text is

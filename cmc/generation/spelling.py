@@ -11,7 +11,9 @@ from cmc.vocab import PrefixIndex, Vocabulary
 from cmc.vocab.canonical import split_incomplete
 
 LISTED = 64  # tokens up to which a set is summed one by one
+TRIED = 256  # tokens up to which each is tried for whether it is the controller's own way to go on
 REMEMBERED = 100_000  # answers kept for every question
+MERGED = ("byte-level", "sentencepiece")  # families of vocabularies that are made by merging
 
 Key = TypeVar("Key", bound=Hashable)
 Answer = TypeVar("Answer")
@@ -93,6 +95,7 @@ class Spelling:
         self.order = torch.from_numpy(self.index.order)
         self.covering = Remembered(self._cover)
         self.stems = Remembered(self._stems)
+        self.goes_on = Remembered(self._goes_on)
         self.first_token = Remembered(self._first)
         self.reach = Remembered(self._reach)
 
@@ -134,14 +137,41 @@ class Spelling:
         parts = (self.covering(data[:end]) for end in range(1, covering.length))
         starts += [(part.ids, part.length) for part in parts if part.spelled == part.length]
         stems = dict.fromkeys(Stem(ids, done) for ids, done in starts if done < covering.length)
-        return tuple(stem for stem in stems if self._goes_on(data[stem.done : covering.length]))
+        whole = data[: covering.length]
+        return tuple(stem for stem in stems if self._begins_any(whole[stem.done :]))
 
-    def _goes_on(self, rest: bytes) -> bool:
+    def _begins_any(self, rest: bytes) -> bool:
         start, end = self.index.interval(rest)
         return end > start
 
+    def _goes_on(self, key: tuple[Stem, bytes]) -> bool:
+        """Say whether the controller itself would spell anything by a stem and one token more.
+
+        It never says "t" and "he" where it has a token "the".
+        """
+        stem, data = key
+        said, covering = data[: stem.done], self.covering(data)
+        start, end = self.index.interval(data[stem.done : covering.length])
+        if not said or end - start > TRIED or stem.ids == covering.ids[:-1]:
+            return True
+        return any(
+            self._is_own(stem, said + self.index.spelled[place], int(self.index.order[place]))
+            for place in range(start, end)
+        )
+
+    def _is_own(self, stem: Stem, data: bytes, last: int) -> bool:
+        """Say whether the controller spells `data` by a stem and `last`, as far as can be told."""
+        whole = self.covering(data)
+        # What an unfinished character becomes is known only when it is finished.
+        return whole.ids == (*stem.ids, last) or whole.spelled < len(data)
+
     def _first(self, data: bytes) -> int:
         """Return the first token with which the target itself spells some bytes."""
+        whole = self.target.id_of_bytes.get(data) if data.isascii() else None
+        # Where tokens are merged, the text of one token becomes that token again; to try each of
+        # a hundred thousand would cost more than all else.
+        if whole is not None and self.target.family in MERGED:
+            return whole
         ids = self.target.encode_continuation(data)
         return ids[0] if ids else -1
 

@@ -71,31 +71,33 @@ class Table:
         return ids[found.indices[found.values >= tuned.amax() - margin]].tolist()
 
     def log_probabilities(self, questions: Sequence[Sequence[Term]]) -> Tensor:
-        """Return `(questions, 2)` log P of texts under prior and tuned distribution.
+        """Return `(2, questions)` log P of texts under prior and tuned distribution.
 
-        A text without terms is empty and has probability 1.
+        A text without terms has probability 0.
         """
-        device = self._logits.device
         terms = [term for each in questions for term in each]
-        sums = torch.zeros(2, len(questions), dtype=torch.float64, device=device)
         if not terms:
-            return sums.T
-        owners = torch.tensor(
-            [number for number, each in enumerate(questions) for _ in each], device=device
+            shape = (2, len(questions))
+            return torch.full(shape, float("-inf"), dtype=torch.float64, device=self._logits.device)
+        owners = [number for number, each in enumerate(questions) for _ in each]
+        values = self._reached(terms) + self.walked([term.steps for term in terms])
+        return _grouped_logsumexp(
+            values, torch.tensor(owners, device=values.device), len(questions)
         )
-        values = self._reached(terms)
-        steps = [(i, *step) for i, term in enumerate(terms) for step in term.steps]
-        if steps:
-            at, nodes, tokens = torch.tensor(steps, device=device).unbind(1)
-            values = values.index_add(1, at, self._logprobs(nodes, tokens))
-        total = _grouped_logsumexp(values, owners, len(questions))
-        answered = torch.zeros(len(questions), dtype=torch.bool, device=device)
-        answered[owners] = True
-        return torch.where(answered, total, sums).T
 
-    def path_gain(self, nodes: Sequence[int], tokens: Sequence[int]) -> Tensor:
-        """Return log q - log p of walking `tokens` from node to node."""
-        walked = self._logprobs(list(nodes), list(tokens)).sum(1)
+    def walked(self, walks: Sequence[Sequence[tuple[int, int]]]) -> Tensor:
+        """Return `(2, walks)` log-probabilities of walking from node to node by tokens."""
+        device = self._logits.device
+        sums = torch.zeros(2, len(walks), dtype=torch.float64, device=device)
+        steps = [(number, *step) for number, walk in enumerate(walks) for step in walk]
+        if not steps:
+            return sums
+        at, nodes, tokens = torch.tensor(steps, device=device).unbind(1)
+        return sums.index_add(1, at, self._logprobs(nodes, tokens))
+
+    def path_gain(self, steps: Sequence[tuple[int, int]]) -> Tensor:
+        """Return log q - log p of walking from node to node by tokens."""
+        walked = self.walked([steps])[:, 0]
         return walked[1] - walked[0]
 
     def set_gain(self, node: int, tokens: Sequence[int]) -> Tensor:

@@ -112,6 +112,8 @@ def split_incomplete(data: bytes) -> tuple[str, bytes]:
     >>> split_incomplete("né".encode()[:-1])
     ('n', b'\xc3')
     """
+    if data.isascii():
+        return data.decode("ascii"), b""
     for length in range(1, min(4, len(data)) + 1):
         lead = data[-length]
         if lead & 0xC0 != 0x80:
