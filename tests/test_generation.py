@@ -182,7 +182,7 @@ def brute_force(pair, ids, said: bytes, more: bytes, strength: float, *, ends=Fa
         paths |= {part} if vocabulary.spell(part) == text[:end] else set()
     if ends:
         paths = {tuple(own)}
-    spelled_by = [(token, spelled) for token, spelled in enumerate(vocabulary.token_bytes) if spelled]
+    spelled_by = [(token, each) for token, each in enumerate(vocabulary.token_bytes) if each]
 
     def is_own(path):
         before = vocabulary.spell(path)
@@ -271,9 +271,11 @@ def test_a_token_within_a_longer_one_gains_nothing_from_it():
     first = target.id_of_bytes[longer[:1]]
     reach = spelling.reach((longer[:1], 0, b""))
     listed = set(spelling.order[reach.start : reach.end].tolist())
-    kept = set(reach.listed.tolist()) if reach.listed is not None else listed - set(
-        reach.excluded.tolist()
-    )  # fmt: skip
+    if reach.listed is None:
+        places = range(reach.start, reach.end)
+        kept = {int(spelling.order[place]) for place in places if reach.fits(place)}
+    else:
+        kept = set(reach.listed.tolist())
     assert first in kept
     assert target.id_of_bytes[longer] in listed - kept
 

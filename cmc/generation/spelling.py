@@ -10,8 +10,7 @@ from torch import Tensor
 from cmc.vocab import PrefixIndex, Vocabulary
 from cmc.vocab.canonical import split_incomplete
 
-LISTED = 64  # tokens up to which a set is summed one by one
-TRIED = 256  # tokens up to which each is tried for whether it is the controller's own way to go on
+LISTED = 64  # tokens up to which each one of a set is tried, and summed, by itself
 REMEMBERED = 100_000  # answers kept for every question
 MERGED = ("byte-level", "sentencepiece")  # families of vocabularies that are made by merging
 
@@ -73,14 +72,14 @@ class Stem:
 class Reach:
     """The controller's tokens that begin with some bytes, less those of another target token.
 
-    Either `listed` holds them one by one, or they are the interval of the sorted tokens without
-    `excluded`.
+    Either `listed` holds them one by one, or they are those of the interval of the sorted tokens
+    that `fits` says belong to it, all if there is none. To ask it is slow.
     """
 
     start: int
     end: int
     listed: Tensor | None
-    excluded: Tensor | None
+    fits: Callable[[int], bool] | None
 
 
 class Spelling:
@@ -152,7 +151,7 @@ class Spelling:
         stem, data = key
         said, covering = data[: stem.done], self.covering(data)
         start, end = self.index.interval(data[stem.done : covering.length])
-        if not said or end - start > TRIED or stem.ids == covering.ids[:-1]:
+        if not said or end - start > LISTED or stem.ids == covering.ids[:-1]:
             return True
         return any(
             self._is_own(stem, said + self.index.spelled[place], int(self.index.order[place]))
@@ -189,12 +188,13 @@ class Spelling:
         rest, cut, head = key
         start, end = self.index.interval(rest)
         wanted = self.target.id_of_bytes.get(head + rest[cut:])
-        kept, excluded = [], []
-        for place in range(start, end):
+
+        def fits(place: int) -> bool:
             spelled = self.index.spelled[place]
-            is_same = len(spelled) == len(rest) or wanted is None
-            fits = is_same or self.first_token(head + spelled[cut:]) == wanted
-            (kept if fits else excluded).append(place)
-        if len(kept) <= LISTED:
-            return Reach(start, end, self.order[kept], None)
-        return Reach(start, end, None, self.order[excluded])
+            is_same = len(spelled) == len(rest)
+            return is_same or self.first_token(head + spelled[cut:]) == wanted
+
+        if end - start > LISTED:
+            return Reach(start, end, None, None if wanted is None else fits)
+        kept = [place for place in range(start, end) if wanted is None or fits(place)]
+        return Reach(start, end, self.order[kept], None)

@@ -1,5 +1,6 @@
 """Log-probabilities of prior and tuned distribution at the nodes of one step."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,9 @@ from torch import Tensor
 from cmc.generation.reader import Scores
 from cmc.generation.spelling import Reach
 
-FLOOR = 1e-14  # probability below which the difference of running sums is rounding noise
+# Share of the mean of an interval below which a token is not tried for whether it fits, so that at
+# most this share of the whole interval is left out.
+SLIGHT = 1e-2
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,7 @@ class Term:
 class Table:
     """Rows are nodes, columns the controller's tokens, both distributions side by side.
 
-    Scores stay as the networks gave them; what is asked of them is worked out in float64, as sums
-    over intervals are differences of running sums, and those only at nodes where one is asked.
+    Scores stay as the networks gave them; what is asked of them is worked out in float64.
     """
 
     def __init__(self, scores: Sequence[Scores], strengths: Sequence[float], order: Tensor) -> None:
@@ -45,7 +47,6 @@ class Table:
         self._order = order.to(scores[0].delta.device)
         self._logits = _mixed(scores, strengths)  # (2, nodes, vocab)
         self._norms = _norms(self._logits)  # (2, nodes)
-        self._sums: dict[int, Tensor] = {}  # per node (2, spelled + 1)
 
     @property
     def size(self) -> int:
@@ -115,42 +116,32 @@ class Table:
         values = torch.full((2, len(terms)), float("-inf"), dtype=torch.float64, device=device)
         listed = [i for i, term in enumerate(terms) if term.reach.listed is not None]
         if listed:
-            owners, nodes, ids = self._flat([terms[i] for i in listed], "listed")
+            owners, nodes, ids = self._flat([terms[i] for i in listed])
             logs = _grouped_logsumexp(self._logprobs(nodes, ids), owners, len(listed))
             values[:, listed] = logs
-        wide = [i for i, term in enumerate(terms) if term.reach.listed is None]
-        if wide:
-            values[:, wide] = self._intervals([terms[i] for i in wide])
+        for i, term in enumerate(terms):
+            if term.reach.listed is None:
+                values[:, i] = self._in_interval(term.node, term.reach)
         return values
 
-    def _intervals(self, terms: Sequence[Term]) -> Tensor:
-        device = self._logits.device
-        asked = {term.node: None for term in terms}
-        place_of = {node: place for place, node in enumerate(asked)}
-        running = torch.stack([self._running(node) for node in asked])
-        places = [(place_of[term.node], term.reach.start, term.reach.end) for term in terms]
-        at, starts, ends = torch.tensor(places, device=device).unbind(1)
-        sums = (running[at, :, ends] - running[at, :, starts]).T
-        owners, nodes, ids = self._flat(terms, "excluded")
-        sums = sums.index_add(1, owners, -self._logprobs(nodes, ids).exp())
-        return sums.clamp_min(FLOOR).log()
+    def _in_interval(self, node: int, reach: Reach) -> Tensor:
+        """Return `(2,)` log-probability of an interval's tokens that fit."""
+        ids = self._order[reach.start : reach.end]
+        logs = self._logits[:, node, ids].double() - self._norms[:, node, None]
+        if reach.fits is not None:
+            mean = torch.logsumexp(logs, -1, keepdim=True) - math.log(len(ids))
+            heavy = (logs >= mean + math.log(SLIGHT)).any(0).nonzero()[:, 0]
+            kept = [place for place in heavy.tolist() if reach.fits(reach.start + place)]
+            logs = logs[:, kept]
+        return torch.logsumexp(logs, -1)
 
-    def _flat(self, terms: Sequence[Term], which: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Line up the token sets of all terms: owner, node and token of every entry."""
+    def _flat(self, terms: Sequence[Term]) -> tuple[Tensor, Tensor, Tensor]:
+        """Line up the listed tokens of all terms: owner, node and token of every entry."""
         device = self._logits.device
-        sets = [getattr(term.reach, which) for term in terms]
-        lengths = torch.tensor([len(each) for each in sets], device=device)
+        lengths = torch.tensor([len(term.reach.listed) for term in terms], device=device)
         owners = torch.repeat_interleave(torch.arange(len(terms), device=device), lengths)
         nodes = torch.tensor([term.node for term in terms], device=device)[owners]
-        return owners, nodes, torch.cat(sets).to(device)
-
-    def _running(self, node: int) -> Tensor:
-        sums = self._sums.get(node)
-        if sums is None:
-            logprobs = self._logits[:, node, self._order] - self._norms[:, node, None].float()
-            sums = torch.nn.functional.pad(logprobs.exp().double().cumsum(-1), (1, 0))
-            self._sums[node] = sums
-        return sums
+        return owners, nodes, torch.cat([term.reach.listed for term in terms]).to(device)
 
 
 def _grouped_logsumexp(values: Tensor, owners: Tensor, groups: int) -> Tensor:
