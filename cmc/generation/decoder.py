@@ -143,7 +143,7 @@ def read(target: LanguageModel, *, cache: DynamicCache, **inputs: Any) -> Tensor
     with memory_told(target.name):
         named = {cache_keyword(target.model): cache}
         logits = target.model(**inputs, **named, use_cache=True).logits.float()
-    if torch.isnan(logits).any():
+    if torch.isnan(logits.sum()):  # one spoils the sum, which takes less time than to look at each
         raise ControlError(
             f"{target.name} gave scores that are no numbers",
             hint="Its weights are damaged or need another precision; choose another target.",

@@ -20,6 +20,7 @@ class MappedControl:
         self._target = target
         self._map = vocab_map
         self._gather: Tensor | None = None
+        self._unknown: Tensor | None = None
         self._is_identity: bool | None = None
         self._by_id = vocab_map.controller_fingerprint == vocab_map.target_fingerprint
         self._strengths = torch.tensor(strengths, dtype=torch.float32)
@@ -71,7 +72,9 @@ class MappedControl:
         if self._is_identity:  # nothing is unknown, so any constant may be taken out
             return control - control.amax(-1, keepdim=True)
         raw = torch.nn.functional.pad(control, (0, 1)).index_select(1, index)
-        return centre(logits, raw, self.known(logits))
+        if self._unknown is None:
+            self._unknown = (~self.known(logits)).nonzero()[:, 0]
+        return centre(logits, raw, self._unknown)
 
     def _index(self, logits: Tensor) -> Tensor:
         if self._gather is None:

@@ -98,5 +98,6 @@ class Mix:
         if len(mapped) < 2:
             return [each for _, each in asked]
         known = torch.stack([control.known(logits) for control, _ in mapped]).any(0)
-        total = centre(logits, torch.stack([each for _, each in mapped]).sum(0), known)
+        unknown = (~known).nonzero()[:, 0]
+        total = centre(logits, torch.stack([each for _, each in mapped]).sum(0), unknown)
         return [total, *(each for control, each in asked if isinstance(control, CoverControl))]
