@@ -15,7 +15,9 @@ from cmc.generation import ControlledModel, Row
 from cmc.generation.decoder import Decoder
 from cmc.generation.spelling import Spelling
 from cmc.settings import CoverSettings, Sampling, lab_folder
-from tests.conftest import tiny_controller, tiny_target, tiny_vocabulary
+from cmc.vocab.canonical import split_incomplete
+from tests.bench import stand_ins
+from tests.conftest import shared, tiny_controller, tiny_target, tiny_vocabulary
 
 FAMILIES = ("sentencepiece", "byte-level", "unigram")
 TRANSFERS = ("pm-mined", "cover")
@@ -471,3 +473,23 @@ def test_a_trained_controller_loses_little_by_its_own_tokenization():
         whole = all_coverings(controller, context, text, 1.0)
         gains = [float(q - p) for p, q in (own, whole)]
         assert gains[0] == pytest.approx(gains[1], abs=0.01)
+
+
+@pytest.mark.parametrize("said", [b"", b" a", "é".encode()[:1], " 日本".encode()[:-1]])
+@pytest.mark.parametrize("name", ["llama3", "mistral_v1"])
+def test_every_token_of_a_large_vocabulary_can_be_scored(name, said):
+    """Also one that its own tokenizer never writes there, and half a character."""
+    for each in (name, "llama2"):
+        shared("tokenizers", each)
+    shared("alpaca_eval")
+    small = stand_ins.controller(hidden=96, layers=1)
+    big = stand_ins.target(name, hidden=64, layers=1)
+    model, vocabulary = ControlledModel(big, [small], transfer="cover"), big.vocabulary
+    tokens = [i for i, spelled in enumerate(vocabulary.token_bytes) if spelled]
+    halves = [i for i in tokens if split_incomplete(vocabulary.token_bytes[i])[1]]
+    for token in [*tokens[:: len(tokens) // 20], *halves[:: len(halves) // 20]]:
+        decoder = model.decoder([Row("The cat sat", (1.0,))])
+        for before in vocabulary.encode_continuation(said):
+            decoder.mix.push({0: before})
+        step = decoder.step([0], [token])
+        assert step.scores.isfinite().all()

@@ -251,9 +251,13 @@ class CoverControl:
         if ending is not None:
             ending = ending.to(control) - gains[0]
             scored = torch.cat([shifts, ending[None]])
-        if not len(scored):
+        # What neither distribution can say has no shift; it counts as not scored.
+        known = scored[~scored.isnan()]
+        if not len(known):
             return
-        control.fill_(float(scored.min()))
+        least = known.min()
+        shifts = shifts.where(~shifts.isnan(), least)
+        control.fill_(float(least))
         control[asked.candidates] = shifts
         if ending is not None:
             control[list(self._target.eos_ids)] = ending

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 import torch
@@ -73,11 +74,13 @@ class Reach:
     """The controller's tokens that begin with some bytes, less those of another target token.
 
     Either `listed` holds them one by one, or they are those of the interval of the sorted tokens
-    that `fits` says belong to it, all if there is none. To ask it is slow.
+    that `fits` says belong to it, all if there is none. To ask it is slow. The first `exact` of
+    the interval are those bytes and no more, and always belong to it.
     """
 
     start: int
     end: int
+    exact: int
     listed: Tensor | None
     fits: Callable[[int], bool] | None
 
@@ -120,9 +123,12 @@ class Spelling:
             done += len(spelled)
             ids.append(token)
             ends.append(done)
-        start, end = self.index.interval(rest)
-        more = len(rest) if rest and end > start else 0
-        return Covering(tuple(ids), tuple(ends), done + more)
+        is_known = self._begins_any(rest) or None not in self._bytes_of(rest)
+        return Covering(tuple(ids), tuple(ends), done + len(rest) * is_known)
+
+    def _bytes_of(self, data: bytes) -> list[int | None]:
+        """Return the token of every single byte, None where there is none."""
+        return [self.controller.id_of_bytes.get(data[at : at + 1]) for at in range(len(data))]
 
     def _stems(self, data: bytes) -> tuple[Stem, ...]:
         """Return all beginnings of some bytes, each as the controller itself spells it.
@@ -135,6 +141,11 @@ class Spelling:
         starts = [((), 0), *((covering.ids[: i + 1], end) for i, end in enumerate(covering.ends))]
         parts = (self.covering(data[:end]) for end in range(1, covering.length))
         starts += [(part.ids, part.length) for part in parts if part.spelled == part.length]
+        # A character that is not finished yet may become one that only single bytes spell.
+        single = self._bytes_of(data[covering.spelled : covering.length])
+        if None not in single:
+            starts += [((*covering.ids, *single[:count]), covering.spelled + count)
+                       for count in range(1, len(single))]  # fmt: skip
         stems = dict.fromkeys(Stem(ids, done) for ids, done in starts if done < covering.length)
         whole = data[: covering.length]
         return tuple(stem for stem in stems if self._begins_any(whole[stem.done :]))
@@ -151,7 +162,8 @@ class Spelling:
         stem, data = key
         said, covering = data[: stem.done], self.covering(data)
         start, end = self.index.interval(data[stem.done : covering.length])
-        if not said or end - start > LISTED or stem.ids == covering.ids[:-1]:
+        # The text itself is spelled by all its tokens but the last, and the last.
+        if not said or end - start > LISTED or stem.ids in (covering.ids[:-1], covering.ids):
             return True
         return any(
             self._is_own(stem, said + self.index.spelled[place], int(self.index.order[place]))
@@ -189,12 +201,15 @@ class Spelling:
         start, end = self.index.interval(rest)
         wanted = self.target.id_of_bytes.get(head + rest[cut:])
 
+        places = range(start, end)
+        exact = sum(1 for _ in takewhile(lambda at: self.index.spelled[at] == rest, places))
+
         def fits(place: int) -> bool:
-            spelled = self.index.spelled[place]
-            is_same = len(spelled) == len(rest)
-            return is_same or self.first_token(head + spelled[cut:]) == wanted
+            if place < start + exact:
+                return True
+            return self.first_token(head + self.index.spelled[place][cut:]) == wanted
 
         if end - start > LISTED:
-            return Reach(start, end, None, None if wanted is None else fits)
-        kept = [place for place in range(start, end) if wanted is None or fits(place)]
-        return Reach(start, end, self.order[kept], None)
+            return Reach(start, end, exact, None, None if wanted is None else fits)
+        kept = [place for place in places if wanted is None or fits(place)]
+        return Reach(start, end, exact, self.order[kept], None)

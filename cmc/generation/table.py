@@ -130,8 +130,10 @@ class Table:
         logs = self._logits[:, node, ids].double() - self._norms[:, node, None]
         if reach.fits is not None:
             mean = torch.logsumexp(logs, -1, keepdim=True) - math.log(len(ids))
-            heavy = (logs >= mean + math.log(SLIGHT)).any(0).nonzero()[:, 0]
-            kept = [place for place in heavy.tolist() if reach.fits(reach.start + place)]
+            is_heavy = (logs >= mean + math.log(SLIGHT)).any(0)
+            is_heavy[: reach.exact] = True
+            heavy = is_heavy.nonzero()[:, 0].tolist()
+            kept = [place for place in heavy if reach.fits(reach.start + place)]
             logs = logs[:, kept]
         return torch.logsumexp(logs, -1)
 
