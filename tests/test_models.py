@@ -5,9 +5,11 @@ import json
 import pytest
 import torch
 
+from cmc.controller import load_controller
 from cmc.errors import ModelError, SettingError, TokenizerError
+from cmc.generation import ControlledModel
 from cmc.models import load_language_model, load_vocabulary
-from cmc.settings import Loading
+from cmc.settings import Loading, Sampling, lab_folder
 from tests.conftest import shared, tiny_network, tiny_target, tiny_tokenizer
 
 
@@ -145,20 +147,22 @@ def test_fewer_bits_without_their_package_are_told(folder, monkeypatch):
         Loading(bits=3)
 
 
-def test_fewer_bits_are_asked_of_transformers(folder, monkeypatch):
-    """Without the package and a GPU, what is asked for is all that can be seen."""
-    asked = {}
-
-    def loaded(*_, **how):
-        asked.update(how)
-        raise ValueError("no GPU here")
-
-    monkeypatch.setattr("cmc.models.weights.find_spec", lambda _: object())
-    monkeypatch.setattr("cmc.models.weights.AutoModelForCausalLM.from_pretrained", loaded)
-    with pytest.raises(ModelError, match="no GPU here"):
-        load_language_model(str(folder), loading=Loading(bits=8))
-    assert asked["quantization_config"].load_in_8bit
-    assert asked["device_map"] == "auto"
+@pytest.mark.skipif(not (lab_folder() / "lab.json").is_file(), reason="there is no starter lab")
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_target_in_fewer_bits_is_steered_as_any_other(bits):
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    target = load_language_model("lab:twin", loading=Loading(bits=bits))
+    whole = load_language_model("lab:twin")
+    less = target.model.get_memory_footprint() / whole.model.get_memory_footprint()
+    assert less < (0.45 if bits == 4 else 0.6)  # what is embedded keeps its bits
+    model = ControlledModel(target, [load_controller("lab:instruct")])
+    question = "Where does Yara Eklund live?"
+    rows = [model.row(question, (strength,)) for strength in (0.0, 1.0)]
+    base, controlled = model.generate(rows, Sampling(max_new_tokens=12))
+    ids = torch.tensor([target.vocabulary.encode_prompt(rows[0].prompt)], device=target.device)
+    plain = target.model.generate(ids, max_new_tokens=12, do_sample=False)
+    assert base.token_ids == plain[0, ids.shape[1] :].tolist()
+    assert controlled.text == "Yara Eklund lives in Kestrel."
 
 
 def test_memory_that_runs_out_on_load_is_told(folder, monkeypatch):

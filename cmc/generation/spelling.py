@@ -12,7 +12,7 @@ from cmc.vocab import PrefixIndex, Vocabulary
 from cmc.vocab.canonical import split_incomplete
 
 LISTED = 64  # tokens up to which each one of a set is tried, and summed, by itself
-REMEMBERED = 100_000  # answers kept for every question
+REMEMBERED = 50_000  # answers kept for every question
 MERGED = ("byte-level", "sentencepiece")  # families of vocabularies that are made by merging
 
 Key = TypeVar("Key", bound=Hashable)
