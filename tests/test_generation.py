@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM
 
 from cmc.controller import load_controller
 from cmc.errors import ControlError, SettingError, VocabMismatch
-from cmc.generation import ControlledModel, Row
+from cmc.generation import ControlledModel, Row, cover, table
 from cmc.generation.decoder import Decoder
 from cmc.generation.spelling import Spelling
+from cmc.models import load_language_model
 from cmc.settings import CoverSettings, Sampling, lab_folder
 from cmc.vocab.canonical import split_incomplete
 from tests.bench import stand_ins
@@ -493,3 +494,23 @@ def test_every_token_of_a_large_vocabulary_can_be_scored(name, said):
             decoder.mix.push({0: before})
         step = decoder.step([0], [token])
         assert step.scores.isfinite().all()
+
+
+@pytest.mark.skipif(not (lab_folder() / "lab.json").is_file(), reason="there is no starter lab")
+@pytest.mark.parametrize("name", ["lab:byte", "lab:unigram"])
+def test_what_is_not_computed_hardly_counts(name, monkeypatch):
+    model = ControlledModel(load_language_model(name), [load_controller("lab:instruct")])
+    ids = model.target.vocabulary.encode_continuation(b" Yara Eklund lives in Kestrel.")
+
+    def shifts() -> torch.Tensor:
+        decoder, found = model.decoder([model.row("Where does Yara Eklund live?", (1.0,))]), []
+        for token in ids:
+            step = decoder.step([0], [token])
+            found.append(step.controls[0][0, decoder.mix.controls[0]._asked[0].candidates])
+            decoder.push([token], [0])
+        return torch.cat(found)
+
+    found = shifts()
+    monkeypatch.setattr(cover, "NEGLIGIBLE", 1e-300)
+    monkeypatch.setattr(table, "SLIGHT", 1e-300)
+    torch.testing.assert_close(found, shifts(), atol=0.02, rtol=0)

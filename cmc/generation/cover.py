@@ -27,7 +27,7 @@ from cmc.settings import CoverSettings
 from cmc.vocab import Vocabulary
 
 # Share of a probability that a way to say a text must be able to add to it to be computed.
-NEGLIGIBLE = 1e-4
+NEGLIGIBLE = 1e-3
 
 Path = tuple[int, ...]
 

@@ -1,6 +1,5 @@
 """Log-probabilities of prior and tuned distribution at the nodes of one step."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,9 @@ from torch import Tensor
 from cmc.generation.reader import Scores
 from cmc.generation.spelling import Reach
 
-# Share of the mean of an interval below which a token is not tried for whether it fits, so that at
-# most this share of the whole interval is left out.
+# Share of what is known to fit below which the tokens that were not tried may stay untried.
 SLIGHT = 1e-2
+CHUNK = 64  # tokens that are looked at together
 
 
 @dataclass(frozen=True)
@@ -129,12 +128,7 @@ class Table:
         ids = self._order[reach.start : reach.end]
         logs = self._logits[:, node, ids].double() - self._norms[:, node, None]
         if reach.fits is not None:
-            mean = torch.logsumexp(logs, -1, keepdim=True) - math.log(len(ids))
-            is_heavy = (logs >= mean + math.log(SLIGHT)).any(0)
-            is_heavy[: reach.exact] = True
-            heavy = is_heavy.nonzero()[:, 0].tolist()
-            kept = [place for place in heavy if reach.fits(reach.start + place)]
-            logs = logs[:, kept]
+            logs = logs[:, _fitting(logs, reach)]
         return torch.logsumexp(logs, -1)
 
     def _flat(self, terms: Sequence[Term]) -> tuple[Tensor, Tensor, Tensor]:
@@ -144,6 +138,26 @@ class Table:
         owners = torch.repeat_interleave(torch.arange(len(terms), device=device), lengths)
         nodes = torch.tensor([term.node for term in terms], device=device)[owners]
         return owners, nodes, torch.cat([term.reach.listed for term in terms]).to(device)
+
+
+def _fitting(logs: Tensor, reach: Reach) -> list[int]:
+    """Return the places that fit among `(2, tokens)` log-probabilities of an interval.
+
+    They are tried from the likeliest on, until all the others together hardly count.
+    """
+    shares, kept = torch.softmax(logs, -1), list(range(reach.exact))
+    fitting = shares[:, : reach.exact].sum(-1).tolist()
+    left = [1 - each for each in fitting]
+    order = shares[:, reach.exact :].amax(0).argsort(descending=True) + reach.exact
+    for some in order.split(CHUNK):
+        for place, (p, q) in zip(some.tolist(), shares[:, some].T.tolist(), strict=True):
+            left = [left[0] - p, left[1] - q]
+            if reach.fits(reach.start + place):
+                kept.append(place)
+                fitting = [fitting[0] + p, fitting[1] + q]
+            if left[0] <= SLIGHT * fitting[0] and left[1] <= SLIGHT * fitting[1]:
+                return kept
+    return kept
 
 
 def _grouped_logsumexp(values: Tensor, owners: Tensor, groups: int) -> Tensor:
