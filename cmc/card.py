@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cmc.settings import FORGETTING, public_name
+
 # Settings of the training that a card tells; paths and whatever else is set stay at home.
 TOLD = (
     "max_steps", "batch_size", "learning_rate", "warmup_fraction", "weight_decay", "beta",
     "strength_low", "strength_high", "max_length", "seed",
 )  # fmt: skip
-FORGETTING = ("grad_ascent", "grad_diff", "kl", "idk", "dpo", "npo", "simnpo", "reverse")
 SUPPRESSION = (
     "Suppression is not erasure: the weights of a model it is used with stay as they are, and "
     "whoever runs that model without this controller has it as before."
@@ -50,7 +51,7 @@ def _metadata(licence: str) -> str:
 
 def _use(name: str, settings: Mapping[str, Any]) -> str:
     strength = f"{settings['recommended_strength']:g}"
-    shown = _plain(name if not Path(name).is_absolute() else Path(name).name)
+    shown = _plain(public_name(name))
     return (
         "## How to use it\n\n```bash\n"
         f'python -m cmc generate --controller {shown}:{strength} --target MODEL "…"\n```\n\n'
@@ -62,7 +63,7 @@ def _use(name: str, settings: Mapping[str, Any]) -> str:
 def _about(settings: Mapping[str, Any], parameters: int) -> str:
     return "\n".join([
         "## What it is", "",
-        f"- trained beside: {_code(_last(settings['template']))}",
+        f"- trained beside: {_code(public_name(str(settings['template'])))}",
         f"- objective: {_code(settings['objective'])}",
         f"- prompt format: {_code(settings['prompt_format'])}",
         f"- parameters: {parameters:,}",
@@ -74,9 +75,9 @@ def _origin(settings: Mapping[str, Any], origin: str) -> str:
     if origin:
         lines.append(f"- {_plain(origin)}")
     if settings.get("parent"):
-        lines.append(f"- began as: {_code(_last(settings['parent']))}")
+        lines.append(f"- began as: {_code(public_name(str(settings['parent'])))}")
     for name, digest in (settings.get("data") or {}).items():
-        lines.append(f"- data: {_code(_last(name))}, SHA-256 of its records {_code(digest)}")
+        lines.append(f"- data: {_code(public_name(name))}, SHA-256 of its records {_code(digest)}")
     known = settings.get("settings") or {}
     told = ", ".join(f"{each} {known[each]}" for each in TOLD if each in known)
     return "\n".join([*lines, *([f"- training: {_plain(told)}"] if told else [])])
@@ -104,11 +105,6 @@ def _limits(settings: Mapping[str, Any], licence: str) -> str:
         "The licences of the template and of the data it was trained with may bind its use, too."
     )
     return "\n".join(lines)
-
-
-def _last(name: Any) -> str:
-    """Return a name as it may be published: of a path only its last part."""
-    return Path(name).name if isinstance(name, str) and Path(name).is_absolute() else str(name)
 
 
 def _code(value: Any) -> str:

@@ -148,26 +148,31 @@ def settings_for(data, **options):
 
 def test_sft_loss_is_the_cross_entropy_of_the_sum():
     make = np.random.default_rng(1)
-    template, delta = make.normal(size=(2, 6, 9))
+    template, features, matrix = (make.normal(size=each) for each in ((6, 9), (6, 4), (9, 4)))
     labels = make.integers(0, 9, 6)
-    total = template + delta
-    expected = np.mean(
+    total = template + features @ matrix.T
+    expected = np.sum(
         [np.log(np.exp(row).sum()) - row[label] for row, label in zip(total, labels, strict=True)]
     )
-    loss = objectives.sft_loss(*map(torch.tensor, (template, delta, labels)))
-    assert float(loss) == pytest.approx(expected, rel=1e-12)
+    base = two_heads.Base(torch.tensor(template), torch.nn.Identity(), torch.tensor(labels))
+    rows, head = torch.tensor(features), torch.tensor(matrix)
+    loss = two_heads.two_head_sum(two_heads.LOSS, rows, head, base, torch.float64)
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_log_softmax_around_the_template_changes_neither_loss_nor_gradient():
     make = torch.Generator().manual_seed(2)
-    template = torch.randn(6, 9, generator=make, dtype=torch.float64)
+    template, features, matrix = (
+        torch.randn(*each, generator=make, dtype=torch.float64) for each in ((6, 9), (6, 4), (9, 4))
+    )
     labels = torch.tensor([0, 1, 2, 3, 4, 5])
     results = []
-    for base in (template, template.log_softmax(-1)):
-        delta = torch.linspace(-1, 1, 54, dtype=torch.float64).view(6, 9).requires_grad_()
-        loss = objectives.sft_loss(base, delta, labels)
+    for head in (torch.nn.Identity(), torch.nn.LogSoftmax(-1)):
+        rows, delta = (each.clone().requires_grad_() for each in (features, matrix))
+        base = two_heads.Base(template, head, labels)
+        loss = two_heads.two_head_sum(two_heads.LOSS, rows, delta, base, torch.float64)
         loss.backward()
-        results.append((loss.detach(), delta.grad))
+        results.append((loss.detach(), rows.grad, delta.grad))
     torch.testing.assert_close(results[0], results[1], rtol=1e-12, atol=1e-14)
 
 

@@ -21,7 +21,6 @@ from cmc.training.template import FrozenTemplate
 from tests.conftest import shared
 from tests.test_training import BOS, EOS, PAD, SIZE, byte_vocabulary, controller_of, llama
 
-FORGETTING = [name for name in OBJECTIVES if name != "sft"]
 BETA = 0.3
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from cmc.arguments import add_fields, filled_request
 from cmc.commands.options import add_command, tell
 from cmc.errors import RunError
-from cmc.settings import PriorSettings, home
+from cmc.settings import PriorSettings, absolute, home
 
 
 def add_prior(commands: Any) -> None:
@@ -59,8 +59,6 @@ def _prior(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _with_absolute_paths(settings: PriorSettings) -> PriorSettings:
-    from cmc.evaluation.places import absolute
-
     data = tuple(absolute(each) for each in settings.data)
     return replace(settings, template=absolute(settings.template), data=data)
 

@@ -58,10 +58,9 @@ def near_repeats(records: Sequence[Record]) -> list[tuple[int, int]]:
     for row, record in enumerate(records, start=1):
         if first.setdefault(record, row) != row:
             continue
-        known = index.find(whole_text(record))
+        known = index.add(row, whole_text(record))
         if known is not None:
             pairs.append((known, row))
-        index.add(row, whole_text(record))
     return pairs
 
 
@@ -101,19 +100,25 @@ class NearTexts:
         self._bands: dict[tuple[int, ...], list[int]] = {}
         self._pairs: dict[int, frozenset[int]] = {}
 
-    def add(self, number: int, text: str) -> None:
-        """Keep a text under a number."""
+    def add(self, number: int, text: str) -> int | None:
+        """Keep a text under a number; return what `find` says of it before."""
         pairs = _word_pairs(text)
+        bands = _signature(pairs)
+        known = self._near(pairs, bands)
         self._pairs[number] = pairs
-        for band in _signature(pairs):
+        for band in bands:
             members = self._bands.setdefault(band, [])
             if len(members) < COMPARED:
                 members.append(number)
+        return known
 
     def find(self, text: str) -> int | None:
         """Return the smallest number of a text that is nearly the same; None where none is."""
         pairs = _word_pairs(text)
-        proposed = {each for band in _signature(pairs) for each in self._bands.get(band, ())}
+        return self._near(pairs, _signature(pairs))
+
+    def _near(self, pairs: frozenset[int], bands: list[tuple[int, ...]]) -> int | None:
+        proposed = {each for band in bands for each in self._bands.get(band, ())}
         near = (each for each in proposed if _jaccard(pairs, self._pairs[each]) >= NEAR)
         return min(near, default=None)
 

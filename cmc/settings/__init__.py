@@ -15,6 +15,7 @@ from cmc.settings.generation import (
 from cmc.settings.judging import JUDGES, KEY_VARIABLES, JudgeSettings
 from cmc.settings.limits import (
     DEVICE_MAPS,
+    FORGETTING,
     LEAST_TEMPERATURE,
     MAX_NEW_TOKENS,
     OBJECTIVES,
@@ -27,7 +28,7 @@ from cmc.settings.limits import (
     STRENGTH_RANGE,
     TRANSFERS,
 )
-from cmc.settings.places import home, lab_folder, lab_targets
+from cmc.settings.places import absolute, home, lab_folder, lab_targets, public_name
 from cmc.settings.priors import RANDOM, SHAPES, PriorSettings, Shape, shape_called
 from cmc.settings.prompts import CHAT, checked_prompt_format
 from cmc.settings.publishing import PublishRequest
@@ -39,6 +40,7 @@ from cmc.settings.vocabulary import MapRequest
 __all__ = [
     "CHAT",
     "DEVICE_MAPS",
+    "FORGETTING",
     "JUDGES",
     "KEY_VARIABLES",
     "LEAST_TEMPERATURE",
@@ -75,6 +77,7 @@ __all__ = [
     "TofuRequest",
     "TrainSettings",
     "TransferRequest",
+    "absolute",
     "as_plain",
     "checked_choice",
     "checked_number",
@@ -83,6 +86,7 @@ __all__ = [
     "home",
     "lab_folder",
     "lab_targets",
+    "public_name",
     "shape_called",
     "varied_settings",
 ]

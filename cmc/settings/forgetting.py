@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from cmc.errors import SettingError
 from cmc.settings.checks import check_numbers, checked_choice, checked_number
 from cmc.settings.generation import CoverSettings
-from cmc.settings.limits import OBJECTIVES, STRENGTH_RANGE
+from cmc.settings.limits import FORGETTING, STRENGTH_RANGE
 from cmc.settings.prompts import checked_prompt_format
 
 
@@ -42,7 +42,7 @@ class ForgettingRequest:
 
     def __post_init__(self) -> None:
         for each in self.objectives:
-            checked_choice("objective", each, tuple(o for o in OBJECTIVES if o != "sft"))
+            checked_choice("objective", each, FORGETTING)
         checked_prompt_format(self.prompt_format)
         ranges = {"max_steps": (1, 10**7), "train_batch": (1, 4096), "learning_rate": (1e-8, 1)}
         check_numbers(self, ranges | {"limit": (1, 10**6), "batch_size": (1, 4096)})

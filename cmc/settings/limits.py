@@ -10,6 +10,7 @@ TRANSFERS = ("auto", "same", "pm-mined", "cover")
 OBJECTIVES = (
     "sft", "grad_ascent", "grad_diff", "kl", "idk", "dpo", "npo", "simnpo", "reverse",
 )  # fmt: skip
+FORGETTING = tuple(each for each in OBJECTIVES if each != "sft")
 ON_DATA_ALONE = ("sft", "grad_ascent")  # all others also need records to retain
 PRECISIONS = ("fp32", "bf16")
 PROMPT_FORMATS = ("qa", "alpaca", "open-instruct", "plain")

@@ -1,4 +1,4 @@
-"""Where runs and the starter lab are kept."""
+"""Where runs and the starter lab are kept, and what a name says of a place."""
 
 import os
 from pathlib import Path
@@ -25,3 +25,19 @@ def lab_targets() -> tuple[str, ...]:
     folders = (lab_folder() / "models").glob("*/config.json")
     names = sorted(path.parent.name for path in folders)
     return tuple(f"lab:{name}" for name in names if name not in ("template", "prior"))
+
+
+def absolute(name: str) -> str:
+    """Return the absolute path of what is there as a file or folder; other names as they are."""
+    if not name or name.startswith("lab:"):
+        return name
+    try:
+        path = Path(name).expanduser()
+        return str(path.resolve()) if path.exists() else name
+    except (OSError, RuntimeError):  # longer than a file system takes; nobody's home folder
+        return name
+
+
+def public_name(name: str) -> str:
+    """Return a name as it may be published: of a path only its last part."""
+    return Path(name).name if Path(name).is_absolute() else name

@@ -18,24 +18,6 @@ def answer_logprobs(logits: Tensor, labels: Tensor) -> Tensor:
     return -functional.cross_entropy(logits, labels, reduction="none")
 
 
-def sft_loss(template_logits: Tensor, delta_logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross entropy of template plus delta, the loss that trains a controller.
-
-    Args:
-        template_logits: `(rows, vocab)` scores of the frozen template at the labels.
-        delta_logits: `(rows, vocab)` scores of the delta at the same places.
-        labels: `(rows,)` ids.
-
-    Returns:
-        Mean over rows, in nats per token.
-
-    Source:
-        Wu et al., Cross-model Control, NeurIPS 2024. Their log-softmax around the template's
-        scores subtracts a constant per row and so changes neither loss nor gradient.
-    """
-    return -answer_logprobs(template_logits + delta_logits, labels).mean()
-
-
 def npo_loss(controlled_logprobs: Tensor, template_logprobs: Tensor, beta: float) -> Tensor:
     """Return the loss of negative preference optimization: push answers below the reference.
 

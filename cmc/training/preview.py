@@ -17,7 +17,7 @@ from cmc.data import (
 from cmc.data.records import read_columns
 from cmc.data.repeats import asked_in, contradictions, exact_repeats, near_repeats, shared_rows
 from cmc.models import load_vocabulary
-from cmc.settings import CHAT, TrainSettings, lab_folder
+from cmc.settings import CHAT, ON_DATA_ALONE, TrainSettings, lab_folder
 from cmc.training.material import WITH_END, read_parts
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def preview_data(settings: TrainSettings, rows: int = ROWS) -> DataPreview:
     over = sum(length > limit for length in lengths)
     skipped = sum(prompt >= limit for prompt in prompts)
     return DataPreview(
-        sources=_sources(settings),
+        sources=_sources(settings, {name: len(part) for name, part in parts.items()}),
         prompt=prompt_text(settings.prompt_format),
         rows=_rows(parts, settings, vocabulary, rows),
         parts={name: len(part) for name, part in parts.items() if part},
@@ -173,12 +173,16 @@ def _rows(
     return tuple(shown)
 
 
-def _sources(settings: TrainSettings) -> tuple[Source, ...]:
+def _sources(settings: TrainSettings, counts: dict[str, int]) -> tuple[Source, ...]:
+    """Return what was read of each source that the objective reads."""
+    counted = [(settings.data, counts["train"] + counts["held out"])]
+    if settings.objective not in ON_DATA_ALONE:
+        retained = counts["retain"] + counts["held out"]
+        counted = [(settings.data, counts["train"]), (settings.retain, retained)]
     found = []
-    for name in filter(None, (settings.data, settings.retain)):
+    for name, count in counted:
         columns, unused = read_columns(name, settings.columns)
-        records = read_records(name, limit=settings.limit, columns=settings.columns)
-        found.append(Source(name, len(records), columns, tuple(unused)))
+        found.append(Source(name, count, columns, tuple(unused)))
     return tuple(found)
 
 
