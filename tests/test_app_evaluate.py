@@ -2,6 +2,8 @@
 
 import csv
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
@@ -130,6 +132,7 @@ def test_differences_have_a_sign_and_a_colour_where_they_are_clear():
     assert cell(0.5, 0.45, 0.4, 0.6) == '<td class="even">+0.050</td>'
     assert cell(0.5, 0.5, 0.4, 0.6) == '<td class="even">±0</td>'
     assert cell(0.5, None, 0.4, 0.6) == "<td></td>"
+    assert cell(0.9, 0.1, None, None) == '<td class="even">+0.800</td>'
 
 
 def test_a_sweep_says_what_it_recommends_and_marks_it_and_harm():
@@ -170,6 +173,21 @@ def test_every_kind_has_charts_figures_and_no_markup_of_others(name):
     for text in map(lambda show: show(shown), (report.headline, report.table_html)):
         assert "<img" not in text
     assert "<img" not in provenance.provenance_html(shown)
+
+
+def test_a_check_shows_the_intervals_its_report_has():
+    ends = {"low": 0.1, "high": 0.4}
+    told = {"n": 9, "gain": 0.2, "gain_interval": ends, "expected": 0.3, "expected_alone": 0.05,
+            "expected_interval": ends, "expected_alone_interval": ends}  # fmt: skip
+    shown = {
+        "kind": "check", "controller": "c", "target": "t", "strength": 1, "target_scores": told,
+        "template_scores": told, "shift_similarity": 0.3, "shift_interval": ends | {"n": 18},
+        "carried": 0.3, "carried_interval": ends,
+    }  # fmt: skip
+    found = measures_of(shown)
+    assert {(each.low, each.high) for each in found} == {(0.1, 0.4)}
+    assert [each.n for each in found] == [9, 9, 9, 9, 18, None]
+    assert all(each.is_clear for each in found if each.base is not None)
 
 
 def test_nothing_to_show_is_no_error():
@@ -249,6 +267,18 @@ def test_files_hold_the_table_the_report_and_the_examples():
     assert {"input_text", "tags", "output_text_a", "output_text_b", "individual_rater_scores",
             "custom_fields"} <= set(made["examples"][0])  # fmt: skip
     assert written("../../etc", TRANSFER, [])[2] is None
+
+
+def test_pages_that_look_at_a_report_at_once_all_get_whole_files(monkeypatch):
+    write = files._json
+    monkeypatch.setattr(files, "_json", lambda content: time.sleep(0.05) or write(content))
+    made = files.Files()
+
+    def look(_: int) -> dict:
+        return json.loads(Path(made.written("run", TRANSFER, [])[1]).read_text())
+
+    with ThreadPoolExecutor(4) as pages:
+        assert list(pages.map(look, range(4))) == [TRANSFER] * 4
 
 
 def test_the_origin_shows_short_hashes_with_the_whole_beside():

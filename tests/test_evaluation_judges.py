@@ -1,6 +1,7 @@
 """Judges: the published prompt, a server that misbehaves, both orders, right answers."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -302,3 +303,12 @@ def test_the_command_goes_on_with_a_folder_and_refuses_that_of_another_request(t
     assert "holds what another request made" in capsys.readouterr().err
     assert main([*arguments, "--background"]) == 1
     assert "--out" in capsys.readouterr().err
+
+
+def test_a_question_that_stands_twice_is_counted_twice(tmp_path):
+    asked, twice = Path(records(tmp_path, 2)).read_text("utf-8"), tmp_path / "twice.jsonl"
+    twice.write_text(f"{asked}\n{asked}", "utf-8")
+    steps = list(evaluate_alpaca(request(tmp_path, data=str(twice))))
+    # Two batches of two on each side, and four verdicts.
+    assert [(each.done, each.total) for each in steps] == [*((n, 8) for n in range(1, 9)), (8, 8)]
+    assert steps[-1].report["n_total"] == 4

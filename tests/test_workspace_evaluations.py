@@ -8,6 +8,7 @@ from cmc import runs
 from cmc.errors import CmcError, DataError, ModelError, RunError, SettingError, TrainingError
 from cmc.evaluation.job import run_evaluation
 from cmc.settings import (
+    AlpacaRequest,
     CheckRequest,
     ForgettingRequest,
     JudgeSettings,
@@ -273,3 +274,47 @@ def test_judges_elsewhere_and_secrets_are_not_for_strangers():
     for name in ("endpoint", "key_variable"):
         with pytest.raises(SettingError, match="cannot be set on this public Space"):
             offers._check_elsewhere(defaults | {name: values[name]}, defaults)
+
+
+def answered(run, *answers: tuple[str, float]) -> None:
+    """Let a run have answers to one question: by controller with their score."""
+    base = {"key": "base", "found": {"answers": [{"question": "q", "text": "b", "score": 0.0}]}}
+    cells = [
+        {"key": name, "found": {"base": "base", "controller": name, "target": "t", "strength": 1,
+                                "answers": [{"question": "q", "text": name, "score": score}]}}
+        for name, score in answers
+    ]  # fmt: skip
+    lines = [json.dumps(each | {"step": step}) for step, each in enumerate([base, *cells], 1)]
+    (run.folder / "records.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def test_answers_are_compared_with_those_of_the_same_controller(workspace):
+    old, new = faked(workspace, "old", rows=[]), faked(workspace, "new", rows=[])
+    answered(old, ("a", 0.2), ("b", 0.8))
+    answered(new, ("a", 0.5), ("b", 0.5), ("c", 0.5))
+    found = reports.compared_with(workspace, new, "old")
+    assert [(one.controller, now.controller) for one, now in found.better] == [("a", "a")]
+    # What of `c` would be compared with, nobody can say: there were two.
+    assert [(one.controller, now.controller) for one, now in found.worse] == [("b", "b")]
+    answered(old, ("a", 0.2))
+    found = reports.compared_with(workspace, new, "old")
+    assert [now.controller for _, now in found.better] == ["a", "b", "c"]
+
+
+def test_a_started_evaluation_finds_what_was_named_from_where_the_app_runs(
+    workspace, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("model", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "base").mkdir()  # no file that is meant where it is what is usual
+    asked = AlpacaRequest(target="model", controllers={"mine": 1.0}, data="lab:held_out")
+    kept = evaluations.start_evaluation(workspace, asked).folder / "settings.json"
+    stored = json.loads(kept.read_text())["request"]
+    assert stored["target"] == str(tmp_path / "model")
+    assert stored["controllers"] == {str(tmp_path / "mine"): 1.0}
+    assert (stored["data"], stored["reference"]) == ("lab:held_out", "base")
+    advised = {"controller": str(tmp_path / "mine"), "target": str(tmp_path / "model"),
+               "strength": 0.5, "harm": [], "why": "because"}  # fmt: skip
+    faked(workspace, "swept", recommendations=[advised])
+    assert evaluations.recommended_strength(workspace, "mine", "model").strength == 0.5

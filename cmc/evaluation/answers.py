@@ -1,12 +1,13 @@
 """Ask a controlled model questions and compare its answers with the expected ones."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cmc.data import Record
+from cmc.evaluation.room import greedy_answers
 from cmc.evaluation.scores import exact_match
 from cmc.generation import ControlledModel
-from cmc.settings import Sampling
 
 ANSWER_TOKENS = 96  # more than any answer of the lab needs in any of its vocabularies
 
@@ -49,12 +50,11 @@ def ask(
             with a chat template is asked in that, except for texts to go on with (`plain`).
         max_new_tokens: of an answer at most, where fewer than usual are enough.
     """
-    sampling = Sampling(max_new_tokens=min(max_new_tokens or ANSWER_TOKENS, ANSWER_TOKENS))
-    for start in range(0, len(records), batch_size):
-        part = records[start : start + batch_size]
-        rows = [
-            model.row(each.instruction, strengths, each.input, prompt_format or "") for each in part
-        ]
-        for record, said in zip(part, model.generate(rows, sampling), strict=True):
-            text = said.text.strip() if said.finished else f"{said.text.strip()} …"
-            yield Answer(record.instruction, record.output, text)
+    tokens = min(max_new_tokens or ANSWER_TOKENS, ANSWER_TOKENS)
+    rows = [
+        model.row(each.instruction, strengths, each.input, prompt_format or "") for each in records
+    ]
+    batches = greedy_answers(model, rows, tokens, batch_size)
+    for record, said in zip(records, itertools.chain.from_iterable(batches), strict=True):
+        text = said.text.strip() if said.finished else f"{said.text.strip()} …"
+        yield Answer(record.instruction, record.output, text)

@@ -38,11 +38,14 @@ class Measure:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the difference to the base is more than chance may make."""
+        """Whether the difference to the base is more than chance may make.
+
+        What has no interval, or no base, is never clear.
+        """
         if self.paired is not None:
             return not self.paired[0] <= 0 <= self.paired[1]
-        if self.base is None or self.low is None or self.high is None:
-            return self.base is not None
+        if None in (self.base, self.low, self.high):
+            return False
         return not self.low <= self.base <= self.high
 
     @property
@@ -140,18 +143,20 @@ def _check(report: Mapping[str, Any]) -> Iterator[Measure]:
         told = report[part]
         yield Measure(
             name="probability of the expected answer", value=told["expected"],
-            base=told["expected_alone"], n=told["n"], target=model, **about,
+            base=told["expected_alone"], target=model, **about,
+            **_interval({"n": told["n"]} | (told.get("expected_interval") or {})),
         )  # fmt: skip
         yield Measure(
-            name="likelihood, nats per byte", value=told["gain"], base=0.0, n=told["n"],
-            target=model, **about,
+            name="likelihood, nats per byte", value=told["gain"], base=0.0, target=model, **about,
+            **_interval({"n": told["n"]} | (told.get("gain_interval") or {})),
         )  # fmt: skip
     shift = report["shift_similarity"]
-    yield Measure(name="shift similarity", value=shift, target=report["target"], **about)
+    about |= {"target": report["target"]}
+    interval = _interval(report.get("shift_interval") or {})
+    yield Measure(name="shift similarity", value=shift, **about, **interval)
     if report.get("carried") is not None:
-        yield Measure(
-            name="share of the effect", value=report["carried"], target=report["target"], **about
-        )
+        interval = _interval(report.get("carried_interval") or {})
+        yield Measure(name="share of the effect", value=report["carried"], **about, **interval)
 
 
 def _suite(report: Mapping[str, Any]) -> Iterator[Measure]:

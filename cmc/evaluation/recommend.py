@@ -59,7 +59,7 @@ def _best(
     if best["score"] <= base["high"]:
         return None
     error = (best["high"] - best["low"]) / (2 * Z_95)
-    return next(each for each in ordered if each["score"] >= best["score"] - error)
+    return next(each for each in ordered[1:] if each["score"] >= best["score"] - error)
 
 
 def _balanced(
@@ -68,7 +68,7 @@ def _balanced(
     best = max(balance(each, base) for each in ordered)
     if best <= CLOSE_ENOUGH:
         return None
-    return next(each for each in ordered if balance(each, base) >= best - CLOSE_ENOUGH)
+    return next(each for each in ordered[1:] if balance(each, base) >= best - CLOSE_ENOUGH)
 
 
 def _harm(

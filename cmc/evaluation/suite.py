@@ -21,9 +21,10 @@ from cmc.evaluation.provenance import (
     provenance,
 )
 from cmc.evaluation.regressions import compare_suites, earlier_report
+from cmc.evaluation.room import greedy_answers
 from cmc.generation import ControlledModel
 from cmc.models import load_language_model
-from cmc.settings import Sampling, SuiteRequest
+from cmc.settings import SuiteRequest
 from cmc.store import place_of
 
 
@@ -100,12 +101,13 @@ def _answers(
     model: ControlledModel, tests: Sequence[SuiteTest], request: SuiteRequest, judge: Judge | None
 ) -> list[dict[str, Any]]:
     """Return base and controlled answer of every test, rows of the same batch, with the verdict."""
-    sampling, answers = Sampling(max_new_tokens=request.max_new_tokens), []
+    answers = []
     for start in range(0, len(tests), request.batch_size):
         part = tests[start : start + request.batch_size]
         rows = [model.row(each.prompt, (strength,))
                 for strength in (0.0, request.strength) for each in part]  # fmt: skip
-        said = [each.text.strip() for each in model.generate(rows, sampling)]
+        (batch,) = greedy_answers(model, rows, request.max_new_tokens, len(rows))
+        said = [each.text.strip() for each in batch]
         for test, base, answer in zip(part, said[: len(part)], said[len(part) :], strict=True):
             failed = failures(test.expect, answer, compared(judge, test, base, answer))
             alone = failures(test.expect, base, lambda _: "is the base itself")

@@ -1,14 +1,16 @@
 """Evaluations of the app: start, follow, stop, resume, repeat, and what they recommend."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmc import runs
 from cmc.errors import CmcError, DataError, RunError
 from cmc.evaluation.kinds import KINDS, kind_of
+from cmc.evaluation.places import with_places
 from cmc.evaluation.repeat import request_of
+from cmc.settings import absolute
 from cmc.store import pinned
 from cmc.training.folder import read_json, write_json
 from cmc.workspace.offers import check_offered, evaluation_runs
@@ -131,9 +133,10 @@ def recommended_strength(
         place = _place(workspace, controller)
     except CmcError:  # it was deleted; so there is nothing to recommend
         return None
+    controllers, targets = {controller, absolute(place)}, {target, absolute(target)}
     for run in evaluation_runs(workspace)[:LOOKED_THROUGH]:
         for each in run.report().get("recommendations") or ():
-            is_pair = each["target"] == target and each["controller"] in (controller, place)
+            is_pair = each["target"] in targets and each["controller"] in controllers
             if is_pair and each["strength"] is not None:
                 harm = tuple((low, high) for low, high in each["harm"])
                 return Recommendation(each["strength"], harm, each["why"], run.name)
@@ -156,21 +159,11 @@ def _make_way(workspace: "Workspace", run: runs.Run | None = None) -> None:
 
 def _placed(workspace: "Workspace", request: Any) -> Any:
     """Return a request whose controllers and earlier report are named by where they lie."""
-    changed: dict[str, Any] = {}
-    controllers = getattr(request, "controllers", None)
-    if isinstance(controllers, Mapping):
-        changed["controllers"] = {_place(workspace, k): v for k, v in controllers.items()}
-    elif controllers is not None:
-        changed["controllers"] = tuple(_place(workspace, each) for each in controllers)
-    elif hasattr(request, "controller"):
-        changed["controller"] = _place(workspace, request.controller)
-    if getattr(request, "against", "") and not Path(request.against).is_file():
-        changed["against"] = str(workspace.run(request.against).folder / "report.json")
-    for name in ("template", "data", "retain", "suite", "retain_log"):
-        value = getattr(request, name, "")
-        if value and Path(value).expanduser().exists():  # the process works in another folder
-            changed[name] = str(Path(value).expanduser().resolve())
-    return replace(request, **changed)
+    against = getattr(request, "against", "")
+    if against and not Path(against).is_file():
+        report = workspace.run(against).folder / runs.REPORT
+        request = replace(request, against=str(report))
+    return with_places(request, partial(_place, workspace))
 
 
 def _place(workspace: "Workspace", controller: str) -> str:

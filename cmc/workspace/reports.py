@@ -78,10 +78,7 @@ def compared_with(workspace: "Workspace", run: runs.Run, earlier: str) -> Compar
     before, after = (report_of(workspace, each) for each in (other, run))
     is_suite = after["kind"] == "suite" and before["kind"] == "suite"
     tests = compare_suites(after.get("columns") or [], before) if is_suite else None
-    asked = {_asked(each): each for each in examples_in(workspace, other)}
-    pairs = [(asked[_asked(each)], each) for each in examples_in(workspace, run)
-             if _asked(each) in asked and each.score is not None]  # fmt: skip
-    pairs = [(one, now) for one, now in pairs if one.score is not None]
+    pairs = _paired(examples_in(workspace, other), examples_in(workspace, run))
     return Compared(
         changes(measures_of(before), measures_of(after)),
         tests,
@@ -126,6 +123,25 @@ def _renamed(value: Any, patterns: Sequence[tuple[re.Pattern[str], str]]) -> Any
     if isinstance(value, list | tuple):
         return [_renamed(each, patterns) for each in value]
     return value
+
+
+def _paired(before: Sequence[Example], after: Sequence[Example]) -> list[tuple[Example, Example]]:
+    """Pair scored answers to the same question, of the same controller or another version of it.
+
+    As with `changes`: where a controller is missing in the earlier run, the only one that was
+    asked there in the same way stands for it.
+    """
+    asked: dict[tuple[Any, ...], dict[str, Example]] = {}
+    for each in before:
+        if each.score is not None:
+            asked.setdefault(_asked(each), {}).setdefault(each.controller, each)
+    pairs = []
+    for now in after:
+        same = asked.get(_asked(now), {})
+        one = same.get(now.controller) or (next(iter(same.values())) if len(same) == 1 else None)
+        if one is not None and now.score is not None:
+            pairs.append((one, now))
+    return pairs
 
 
 def _asked(example: Example) -> tuple[Any, ...]:

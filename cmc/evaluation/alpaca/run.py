@@ -82,7 +82,7 @@ class _Run:
         )  # fmt: skip
         self._gold = {instruction_text(each): each.output for each in self._records}
         known = self._gold if self.asks_base else {each["instruction"] for each in self.reference}
-        self.pairs = sum(instruction in known for instruction in self._gold)
+        self.pairs = sum(instruction_text(each) in known for each in self._records)
 
     def cells(self, side: str, controllers: Mapping[str, float]) -> list[Cell]:
         """Return the batches of answers of one side."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,12 +34,19 @@ class Files:
         folder = Path(self._folder.name) / f"{safe}-{stamp}"
         paths = [folder / f"{safe}-{each}" for each in NAMES]
         if not folder.is_dir():
-            folder.mkdir(parents=True)
             comparator = llm_comparator(examples)
             comparator["metadata"]["source_path"] = name
-            paths[0].write_text(as_csv(rows_of(report)), encoding="utf-8")
-            paths[1].write_text(_json(report), encoding="utf-8")
-            paths[2].write_text(_json(comparator), encoding="utf-8")
+            contents = (as_csv(rows_of(report)), _json(report), _json(comparator))
+            # All at once: another page may look at the same report just now.
+            aside = Path(tempfile.mkdtemp(dir=self._folder.name))
+            for path, content in zip(paths, contents, strict=True):
+                (aside / path.name).write_text(content, encoding="utf-8")
+            try:
+                aside.rename(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
+                shutil.rmtree(aside)  # that page was first
         return [str(paths[0]), str(paths[1]), str(paths[2]) if examples else None]
 
 
