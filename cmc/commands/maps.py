@@ -109,12 +109,11 @@ def _side(parsed: argparse.Namespace, name: str) -> MapRequest:
 
 
 def _entry(found: Any, token_id: int) -> dict[str, Any]:
-    from cmc.vocab import Kind
 
     return {
         "id": token_id,
         "token": found.pair.target_names[token_id],
-        "kind": Kind(int(found.map.kinds[token_id])).name.lower(),
+        "kind": found.map.kind_of(token_id).word,
         "controller_id": int(found.map.ids[token_id]),
         "controller_token": found.mapped_name(token_id),
     }

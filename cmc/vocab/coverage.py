@@ -64,7 +64,7 @@ class Coverage:
 
     def plain(self) -> dict[str, Any]:
         """Return shares and lengths by name, rounded."""
-        shares = {kind.name.lower(): round(self.share(kind), 4) for kind in Kind}
+        shares = {kind.word: round(self.share(kind), 4) for kind in Kind}
         return shares | {
             "tokens": self.tokens,
             "agreement": round(self.agreement, 4),

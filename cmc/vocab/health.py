@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cmc.vocab.coverage import Coverage, cover_text
+from cmc.vocab.coverage import cover_text
 from cmc.vocab.losses import find_losses
 from cmc.vocab.sample import by_script, sample_texts
 from cmc.vocab.vocab_map import Kind, VocabMap
@@ -67,25 +67,25 @@ def map_summary(
         either model knows a language, only whether their tokens meet in it.
     """
     english, *_ = samples = sample_texts()
-    whole = cover_text(vocab_map, controller, target, text or english.text)
+    sides = vocab_map, controller, target
     languages = [
         {"language": each.language, "script": each.script,
-         **_graded(cover_text(vocab_map, controller, target, each.text))}
+         **graded(*sides, each.text)}
         for each in samples
     ]  # fmt: skip
-    measured = _graded(whole)
+    measured = graded(*sides, text or english.text)
     counts = Counter(vocab_map.kinds.tolist())
     # A person's choices are told only where there are some: no map is built with them.
     told = [kind for kind in Kind if kind != Kind.CHOSEN or counts[kind]]
     return {
         "transfer": vocab_map.transfer,
-        "ids": {kind.name.lower(): counts.get(kind, 0) for kind in told},
-        "mass": {kind.name.lower(): measured[kind.name.lower()] for kind in told},
+        "ids": {kind.word: counts.get(kind, 0) for kind in told},
+        "mass": {kind.word: measured[kind.word] for kind in told},
         **{key: measured[key] for key in ("score", "agreement", "path_length", "grade")},
         "advice": advice(vocab_map.transfer, measured["grade"], languages),
         "languages": languages,
         "scripts": [
-            {"script": script, **_graded(cover_text(vocab_map, controller, target, part))}
+            {"script": script, **graded(*sides, part)}
             for script, part in by_script(text).items()
         ],
         "fan_in": fan_in(vocab_map),
@@ -163,5 +163,9 @@ def advice(transfer: str, letter: str, languages: Sequence[dict[str, Any]]) -> s
     return f"{said} Expect less in {', '.join(weak[:NAMED])}{more}."
 
 
-def _graded(coverage: Coverage) -> dict[str, Any]:
+def graded(
+    vocab_map: VocabMap, controller: Vocabulary, target: Vocabulary, text: str
+) -> dict[str, Any]:
+    """Return what `coverage.Coverage.plain` says of a map on a text, with its `grade`."""
+    coverage = cover_text(vocab_map, controller, target, text)
     return coverage.plain() | {"grade": grade(coverage.score)}

@@ -75,7 +75,7 @@ def _rows(
     vocab_map: VocabMap, controller: Vocabulary, target: Vocabulary
 ) -> Iterator[tuple[int, str, str, int, str]]:
     mine, theirs = token_names(controller), token_names(target)
-    named = {int(kind): kind.name.lower() for kind in Kind}
+    named = {int(kind): kind.word for kind in Kind}
     entries = zip(theirs, vocab_map.kinds.tolist(), vocab_map.ids.tolist(), strict=True)
     for token_id, (token, kind, other) in enumerate(entries):
         yield token_id, token, named[kind], other, mine[other] if other >= 0 else ""

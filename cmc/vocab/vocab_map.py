@@ -32,6 +32,11 @@ class Kind(IntEnum):
     COMPOSED = 5  # several controller tokens spell it
     CHOSEN = 6  # a person chose it
 
+    @property
+    def word(self) -> str:
+        """How it is called in files, tables and chips."""
+        return self.name.lower()
+
 
 @dataclass(frozen=True)
 class VocabMap:
@@ -53,6 +58,10 @@ class VocabMap:
     controller_fingerprint: str
     target_fingerprint: str
     controller_size: int
+
+    def kind_of(self, token_id: int) -> Kind:
+        """Return why the entry of a target token is what it is."""
+        return Kind(int(self.kinds[token_id]))
 
     def gather_index(self, rows: int, device: torch.device) -> Tensor:
         """Return `(rows,)` int64 indices into controller scores, `controller_size` for none.

@@ -23,9 +23,8 @@ from cmc.vocab import (
     inspected_map,
     map_summary,
 )
-from cmc.vocab.coverage import cover_text
 from cmc.vocab.entries import MapDiff, diff_maps, distances
-from cmc.vocab.health import advice, grade
+from cmc.vocab.health import advice, graded
 from cmc.vocab.sample import by_script
 from cmc.vocab.visible import VISIBLE, token_names
 from cmc.workspace.kept import Kept
@@ -190,8 +189,9 @@ def measure_text(found: InspectedMap, text: str) -> dict[str, Any]:
         What `coverage.Coverage.plain` says, with `grade`, `advice`, and `scripts`: the same for
         what of the text is written in each script, the longest part first.
     """
-    measured = _measured(found, text)
-    scripts = [{"script": name, **_measured(found, part)} for name, part in by_script(text).items()]
+    sides = found.map, found.controller, found.target
+    measured = graded(*sides, text)
+    scripts = [{"script": name, **graded(*sides, part)} for name, part in by_script(text).items()]
     told = advice(found.map.transfer, measured["grade"], [])
     return measured | {"advice": told, "scripts": scripts}
 
@@ -237,8 +237,3 @@ def _sorted(found: InspectedMap, ids: np.ndarray, query: EntryQuery) -> np.ndarr
     }[query.sort]()[ids].astype(np.int64)
     order = np.argsort(-column if query.descending else column, kind="stable")
     return ids[np.concatenate([order[column[order] >= 0], order[column[order] < 0]])]
-
-
-def _measured(found: InspectedMap, text: str) -> dict[str, Any]:
-    coverage = cover_text(found.map, found.controller, found.target, text)
-    return coverage.plain() | {"grade": grade(coverage.score)}

@@ -80,8 +80,8 @@ class VocabularyTab:
 
     def choose(self, found: InspectedMap, token: int) -> dict[Any, Any]:
         """Return updates that explain a token and offer to override it."""
-        offered = self.override.show(self.workspace, found, token)
-        return self.entries.choose(found, token) | offered
+        told = found.explain(token) if 0 <= token < found.target.size else None
+        return self.entries.choose(found, told) | self.override.show(self.workspace, found, told)
 
 
 def build_vocabulary_tab(workspace: Workspace, demo: gr.Blocks) -> gr.Dropdown:

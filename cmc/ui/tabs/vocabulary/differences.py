@@ -12,7 +12,6 @@ from cmc.ui.tabs.vocabulary.table import (
     table_html,
     token_cell,
 )
-from cmc.vocab import Kind
 from cmc.workspace.maps import ComparedMaps, InspectedMap
 
 CHANGES = ("all", "gained", "lost", "changed")
@@ -80,5 +79,5 @@ def _row(found: ComparedMaps, token_id: int, change: str) -> str:
     for side in (found.before, found.after):
         other = int(side.map.ids[token_id])
         cells.append(token_cell(side.mapped_name(token_id), str(other) if other >= 0 else "none"))
-        cells.append(kind_cell(Kind(int(side.map.kinds[token_id])).name.lower()))
+        cells.append(kind_cell(side.map.kind_of(token_id).word))
     return row_html(token_id, cells)

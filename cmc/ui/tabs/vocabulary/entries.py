@@ -22,7 +22,7 @@ from cmc.ui.tabs.vocabulary.table import (
     token_cell,
     whole,
 )
-from cmc.vocab import Kind
+from cmc.vocab import Explanation
 from cmc.workspace import Workspace
 from cmc.workspace.maps import InspectedMap, find_entries, inspect_map
 
@@ -82,12 +82,10 @@ class EntriesPart:
         shown = table_html(heads, rows, page, "Entries of the vocab map")
         return {self.table: shown, self.fields["page"]: page.number}
 
-    def choose(self, found: InspectedMap, token: int) -> dict[Any, Any]:
+    def choose(self, found: InspectedMap, told: Explanation | None) -> dict[Any, Any]:
         """Return why a token is mapped as it is; nothing where no token is chosen."""
-        is_there = 0 <= token < found.target.size
-        told = found.explain(token) if is_there else None
         return {
-            self.fields["token"]: token if is_there else NO_TOKEN,
+            self.fields["token"]: told.token_id if told else NO_TOKEN,
             self.explained: explanation_html(found, told),
         }
 
@@ -183,7 +181,7 @@ def _row(found: InspectedMap, token_id: int, chosen: int) -> str:
     cells = (
         token_cell(found.pair.target_names[token_id]),
         number_cell(int(found.pair.lengths[token_id])),
-        kind_cell(Kind(int(found.map.kinds[token_id])).name.lower()),
+        kind_cell(found.map.kind_of(token_id).word),
         token_cell(mapped, str(other)) if other >= 0 else "<td></td>",
         number_cell(int(found.distances[token_id])),
         number_cell(int(found.served[token_id]), least=1),

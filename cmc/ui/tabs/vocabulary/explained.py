@@ -3,7 +3,7 @@
 import html
 from collections.abc import Sequence
 
-from cmc.vocab import Explanation, Kind
+from cmc.vocab import Explanation
 from cmc.vocab.explain import Candidate
 from cmc.vocab.visible import visible
 from cmc.workspace.maps import InspectedMap
@@ -44,7 +44,7 @@ def _title(found: InspectedMap, told: Explanation) -> str:
 def _entry(found: InspectedMap, told: Explanation) -> str:
     """Return what this map says, and how many other tokens share its controller token."""
     token_id = told.token_id
-    kind = Kind(int(found.map.kinds[token_id])).name.lower()
+    kind = found.map.kind_of(token_id).word
     other = int(found.map.ids[token_id])
     chip = f'<span class="chip kind-{kind}">{kind}</span>'
     if other < 0:
@@ -84,7 +84,7 @@ def _candidates(told: Explanation) -> str:
 
 def _candidate(candidate: Candidate, is_chosen: bool) -> str:
     mark = ' class="chosen"' if is_chosen else ""
-    kind = candidate.kind.name.lower()
+    kind = candidate.kind.word
     why = (
         f"<br><small>not taken: {html.escape(candidate.barred)}</small>" if candidate.barred else ""
     )

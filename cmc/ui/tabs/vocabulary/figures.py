@@ -87,9 +87,7 @@ def distance_counts(found: InspectedMap) -> dict[str, dict[str, int]]:
         of_kind = near[(found.map.kinds == kind) & (near >= 0)]
         if len(of_kind):
             counts = Counter(of_kind.tolist())
-            counted[kind.name.lower()] = {
-                name: counts.get(number, 0) for number, name in enumerate(names)
-            }
+            counted[kind.word] = {name: counts.get(number, 0) for number, name in enumerate(names)}
     return counted
 
 

@@ -2,7 +2,7 @@
 
 import html
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,11 +131,12 @@ def _wire_export(workspace: Workspace, part: FilesPart, shown: gr.State) -> None
     """Connect a button for every format: the file is written, then the page saves it."""
     form = Form(FileChoices, {"shown": shown})
 
-    def writing(file_format: str) -> Callable[[FileChoices], str]:
-        def write(choices: FileChoices) -> str:
+    def writing(file_format: str) -> Callable[[FileChoices], Iterator[str]]:
+        def write(choices: FileChoices) -> Iterator[str]:
             found = inspect_map(workspace, choices.shown)
-            folder = Path(tempfile.mkdtemp(prefix="cmc-map-"))
-            return str(write_map(found, file_format, folder))
+            # Gradio has its own copy of what was yielded when it comes back for more.
+            with tempfile.TemporaryDirectory(prefix="cmc-map-") as folder:
+                yield str(write_map(found, file_format, Path(folder)))
 
         return write
 

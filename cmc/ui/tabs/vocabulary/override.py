@@ -11,6 +11,7 @@ from cmc.errors import DataError
 from cmc.settings import MapRequest
 from cmc.ui.form import PRIVATE, Form
 from cmc.ui.tabs.vocabulary.versions import saved_request
+from cmc.vocab import Explanation
 from cmc.vocab.visible import VISIBLE
 from cmc.workspace import Workspace
 from cmc.workspace.map_versions import may_keep, override_entry
@@ -50,10 +51,12 @@ class OverridePart:
         """Everything that `show` sets."""
         return [self.instead, self.reason, self.save, self.note]
 
-    def show(self, workspace: Workspace, found: InspectedMap, token: int) -> dict[Any, Any]:
+    def show(
+        self, workspace: Workspace, found: InspectedMap, told: Explanation | None
+    ) -> dict[Any, Any]:
         """Offer the candidates of a token, or say why nothing can be overridden."""
-        note = _hindrance(workspace, found, token)
-        choices = [] if note else [*_candidates(found, token), ("no controller token", NONE)]
+        note = _hindrance(workspace, found, told)
+        choices = [] if note else [*_candidates(found, told), ("no controller token", NONE)]
         is_open = not note
         return {
             self.instead: gr.Dropdown(choices=choices, value=None, visible=is_open),
@@ -132,21 +135,20 @@ def controller_token(found: InspectedMap, named: str | None) -> int:
     return names.index(wanted)
 
 
-def _hindrance(workspace: Workspace, found: InspectedMap, token: int) -> str:
+def _hindrance(workspace: Workspace, found: InspectedMap, told: Explanation | None) -> str:
     """Return why no entry can be overridden, as HTML; "" where one can."""
     if not may_keep(workspace):
         return NO_VERSIONS
     if found.map.transfer == "cover":
         return COVER
-    return CHOOSE if token < 0 else ""
+    return "" if told else CHOOSE
 
 
-def _candidates(found: InspectedMap, token: int) -> list[tuple[str, str]]:
+def _candidates(found: InspectedMap, told: Explanation) -> list[tuple[str, str]]:
     """Return label and value of a token's candidates."""
     names = found.pair.controller_names
-    told = found.explain(token)
     return [
-        (f"{names[each.token_id]} #{each.token_id} {each.kind.name.lower()}", f"#{each.token_id}")
+        (f"{names[each.token_id]} #{each.token_id} {each.kind.word}", f"#{each.token_id}")
         for each in told.candidates
-        if each.token_id != int(found.map.ids[token])
+        if each.token_id != int(found.map.ids[told.token_id])
     ]

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cmc.vocab import Kind, Vocabulary
+from cmc.vocab import Vocabulary
 from cmc.workspace.maps import InspectedMap
 
 EMPTY = "Type a text to see how both sides cut it."
@@ -117,7 +117,7 @@ def told_spans(spans: Sequence[Span]) -> str:
 
 def _with_entry(token: Token, found: InspectedMap) -> Token:
     """Add what the map says of a target token."""
-    kind = Kind(int(found.map.kinds[token.token_id])).name.lower()
+    kind = found.map.kind_of(token.token_id).word
     other = found.mapped_name(token.token_id)
     told = f"{token.told}, {kind}" + (f": {other}" if other else "")
     return Token(token.token_id, token.shown, token.end, told, kind)
