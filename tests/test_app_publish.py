@@ -15,8 +15,8 @@ def press(monkeypatch, tmp_path):
     for name in ("mine", "newer"):
         (tmp_path / "runs" / name).mkdir(parents=True)
         write_json(tmp_path / "runs" / name / "settings.json", {"name": name})
-    monkeypatch.setattr(pane, "publish", lambda _, name, request, token: asked.append(
-        (name, request, token)) or "https://hub/<me>/mine")  # fmt: skip
+    monkeypatch.setattr(pane, "publish_run", lambda _, run, request, token: asked.append(
+        (run.name, request, token)) or "https://hub/<me>/mine")  # fmt: skip
     with gr.Blocks() as demo:
         pane.build_publish_pane(Workspace(home=tmp_path), gr.State({"run": "mine"}))
     (event,) = demo.fns.values()

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import shutil
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,13 +13,14 @@ from huggingface_hub import HfApi
 
 from cmc.__main__ import main
 from cmc.controller import load_controller
-from cmc.errors import SettingError, StoreError
+from cmc.errors import RunError, SettingError, StoreError
+from cmc.runs import Run
 from cmc.settings import PublishRequest
 from cmc.store import Store
 from cmc.store import publish as publishing
 from cmc.store.publish import publish_version
 from cmc.workspace import Workspace
-from cmc.workspace.publishing import publish
+from cmc.workspace.publishing import publish_run
 from tests.conftest import tiny_controller
 
 TOKEN = "hf_" + "neverToBeTold" * 2
@@ -170,14 +172,42 @@ def test_in_an_app_for_others_only_a_visitors_own_token_counts(store, monkeypatc
     used = []
     monkeypatch.setattr("cmc.workspace.publishing.publish_version",
                         lambda *_, token: used.append(token) or "address")  # fmt: skip
-    request = PublishRequest(repo="me/mine")
+    request, run = PublishRequest(repo="me/mine"), run_of(store, "mine")
     with pytest.raises(StoreError, match="switched off"):
-        publish(Workspace(mode="demo", home=store.home), "mine", request, token=TOKEN)
+        publish_run(Workspace(mode="demo", home=store.home), run, request, token=TOKEN)
     with pytest.raises(StoreError, match="your own token"):
-        publish(Workspace(mode="open-lab", home=store.home), "mine", request)
-    assert publish(Workspace(mode="open-lab", home=store.home), "mine", request, token=TOKEN)
-    assert publish(Workspace(home=store.home), "mine", request)
+        publish_run(Workspace(mode="open-lab", home=store.home), run, request)
+    assert not used
+    assert publish_run(Workspace(mode="open-lab", home=store.home), run, request, token=TOKEN)
+    assert publish_run(Workspace(home=store.home), run, request)
     assert used == [TOKEN, ""]
+
+
+def run_of(store, name: str) -> Run:
+    """Return a finished run that made what the newest version of this name holds."""
+    folder = store.home / "runs" / name
+    folder.mkdir(parents=True)
+    shutil.copytree(store.find("controller", name).content, folder / "controller")
+    (folder / "status.json").write_text('{"state": "finished"}')
+    return Run(folder)
+
+
+def test_what_a_run_made_is_published_whatever_else_has_its_name(store, monkeypatch):
+    published = []
+    monkeypatch.setattr("cmc.workspace.publishing.publish_version",
+                        lambda _, reference, *__, **___: published.append(reference))  # fmt: skip
+    workspace, request = Workspace(home=store.home), PublishRequest(repo="me/mine")
+    run = run_of(store, "mine")
+    made = store.find("controller", "mine")
+    other = store.home / "other"
+    tiny_controller("byte-level").save_pretrained(other)
+    newest = store.save("controller", "mine", other)  # of a run of this name that was deleted
+    publish_run(workspace, run, request)
+    shutil.rmtree(run.folder / "controller")
+    with pytest.raises(RunError, match="no controller yet"):
+        publish_run(workspace, run, request)
+    assert made.number != newest.number
+    assert published == [made.reference]
 
 
 def _api_at(address, *, token, **_):

@@ -7,7 +7,7 @@ import gradio as gr
 from cmc.settings import PublishRequest
 from cmc.ui.form import PRIVATE, guarded
 from cmc.workspace import Workspace
-from cmc.workspace.publishing import publish
+from cmc.workspace.publishing import publish_run
 
 ABOUT = (
     "Uploads the controller of the shown run with a model card. The token is used once, and kept "
@@ -45,7 +45,7 @@ def build_publish_pane(workspace: Workspace, seen: gr.State) -> None:
         """Upload; return where it is, and an empty field for the token."""
         run = workspace.run(seen["run"])
         request = PublishRequest(repo=repo.strip(), private=private, licence=licence.strip())
-        address = html.escape(publish(workspace, run.name, request, token=token.strip()))
+        address = html.escape(publish_run(workspace, run, request, token=token.strip()))
         name = html.escape(run.name)
         return f'{name} is at <a href="{address}" target="_blank">{address}</a>', ""
 
