@@ -18,6 +18,7 @@ from cmc.evaluation.trial import (
     shift_similarity,
     told_likelihoods,
 )
+from cmc.generation import Row
 from cmc.settings import CheckRequest, CoverSettings
 from tests.conftest import tiny_controller, tiny_target
 
@@ -47,7 +48,7 @@ def test_likelihoods_are_those_of_the_public_score():
     for number, record in enumerate(RECORDS):
         prompt = model.prompt(record.instruction)
         for name, strength in (("alone", 0.0), ("controlled", 1.0)):
-            score = model.score([prompt], [f" {record.output}"], (strength,))[0]
+            score = model.score([Row(prompt, (strength,))], [f" {record.output}"])[0]
             assert scores[name][number] == pytest.approx(math.fsum(score.logprobs), abs=1e-3)
         assert scores["bytes"][number] == len(f" {record.output}")
 

@@ -13,7 +13,7 @@ from cmc.evaluation.recommend import balance, recommend
 from cmc.evaluation.repeat import compare_reports, repeat_report
 from cmc.evaluation.sweep import evaluate_sweep
 from cmc.generation import ControlledModel
-from cmc.generation.controlled import carrier
+from cmc.generation.mix import carrier
 from cmc.models import load_language_model
 from cmc.settings import (
     CheckRequest,

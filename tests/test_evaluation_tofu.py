@@ -144,7 +144,7 @@ def test_a_batch_scores_as_each_answer_alone_across_vocabularies(transfer):
         assert alone == pytest.approx(together, abs=2e-5)
     # The same by the public score of one text: prompt, a space, the answer, its end.
     prompt = model.prompt("Where does Anna live?")
-    score = model.score([prompt], [" Trelby it is."], (0.7,))[0]
+    score = model.score([Row(prompt, (0.7,))], [" Trelby it is."])[0]
     assert one[0][1] == pytest.approx(-sum(score.logprobs) / len(score.logprobs), abs=2e-5)
 
 
@@ -155,7 +155,7 @@ def test_scores_equal_those_without_any_cache_across_vocabularies(transfer):
         tiny_target("byte-level"), [tiny_controller("sentencepiece")], transfer=transfer
     )
     prompt = model.prompt(QUESTIONS[0].question)
-    (scored,) = model.score([prompt], [f" {QUESTIONS[0].answer}"], (0.7,))
+    (scored,) = model.score([Row(prompt, (0.7,))], [f" {QUESTIONS[0].answer}"])
     for number, token in enumerate(scored.token_ids):
         fresh, so_far = model.decoder([Row(prompt, (0.7,))]), scored.token_ids[:number]
         for before in so_far:

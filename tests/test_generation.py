@@ -383,11 +383,11 @@ def test_two_controllers_at_strengths_that_cancel_are_the_base():
 
 def test_scoring_nothing_is_nothing_and_too_much_is_refused():
     model = controlled("byte-level", "cover")
-    assert model.score([], [], [1.0]) == []
+    assert model.score([], []) == []
     with pytest.raises(SettingError, match="1 prompts and 2 responses"):
-        model.score([PROMPT], ["a", "b"], [1.0])
+        model.score([Row(PROMPT, (1.0,))], ["a", "b"])
     with pytest.raises(SettingError, match="exceed the 256 tokens"):
-        model.score([PROMPT], ["word " * 300], [1.0])
+        model.score([Row(PROMPT, (1.0,))], ["word " * 300])
 
 
 def test_sampling_follows_the_probabilities():
@@ -408,7 +408,7 @@ def test_scores_are_those_of_generation():
     greedy = model.generate([Row(PROMPT, (1.0,))], Sampling(max_new_tokens=6))[0]
     decoder = model.decoder([Row(PROMPT, (1.0,))])
     text = model.target.vocabulary.decode(greedy.token_ids)
-    scored = model.score([PROMPT, OTHER], [text, " a"], [1.0])[0]
+    scored = model.score([Row(PROMPT, (1.0,)), Row(OTHER, (1.0,))], [text, " a"])[0]
     for token, logprob in zip(scored.token_ids, scored.logprobs, strict=True):
         forced = torch.log_softmax(decoder.scores([0], [token]), -1)[0, token]
         assert logprob == pytest.approx(forced.item(), abs=1e-3)

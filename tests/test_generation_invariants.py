@@ -52,7 +52,7 @@ def by_every_face(model: ControlledModel, prompt: str, strength: float) -> dict[
 
 
 def scores(model: ControlledModel, prompt: str, strength: float, text: str) -> list[float]:
-    return model.score([prompt], [text], [strength])[0].logprobs
+    return model.score([Row(prompt, (strength,))], [text])[0].logprobs
 
 
 @pytest.mark.parametrize(("transfer", "family"), CASES)
@@ -64,7 +64,7 @@ def test_every_face_says_the_same_and_scores_it_alike(transfer, family, prompt, 
     assert len({tuple(each) for each in said.values()}) == 1
     decoder = model.decoder([Row(prompt, (strength,))])
     text = " the river"
-    scored = model.score([prompt], [text], [strength])[0]
+    scored = model.score([Row(prompt, (strength,))], [text])[0]
     for token, logprob in zip(scored.token_ids, scored.logprobs, strict=True):
         found = torch.log_softmax(decoder.scores([0], [token]), -1)[0, token].item()
         assert found == pytest.approx(logprob, abs=2e-3)
@@ -79,7 +79,7 @@ def test_strength_0_is_the_base_by_every_face(transfer, family, prompt):
     said = by_every_face(model, prompt, 0.0)
     (alone,) = base.generate([Row(prompt, ())], Sampling(max_new_tokens=TOKENS))
     assert all(each == alone.token_ids for each in said.values())
-    assert scores(model, prompt, 0.0, " so") == base.score([prompt], [" so"], [])[0].logprobs
+    assert scores(model, prompt, 0.0, " so") == base.score([Row(prompt, ())], [" so"])[0].logprobs
     step = model.decoder([Row(prompt, (0.0,))]).step([0])
     assert torch.equal(step.scores, step.base)
 

@@ -29,7 +29,18 @@ def test_all_at_once_is_one_by_one(transfer, family, monkeypatch):
     monkeypatch.setattr(scoring, "STEPS", 7)
     pair = [tiny_controller("sentencepiece"), tiny_controller("sentencepiece", seed=6)]
     model = ControlledModel(tiny_target(family), pair, transfer=transfer)
-    (scored,) = model.score([PROMPT], [TEXT], [1.2, -0.4])
+    (scored,) = model.score(
+        [
+            Row(
+                PROMPT,
+                (
+                    1.2,
+                    -0.4,
+                ),
+            )
+        ],
+        [TEXT],
+    )
     assert len(scored.token_ids) > 40
     expected = step_by_step(model, Row(PROMPT, (1.2, -0.4)), scored.token_ids)
     assert scored.logprobs == pytest.approx(expected, abs=2e-3)
@@ -37,7 +48,7 @@ def test_all_at_once_is_one_by_one(transfer, family, monkeypatch):
 
 def test_at_strength_0_it_is_the_target_alone():
     model = ControlledModel(tiny_target("byte-level"), [tiny_controller("sentencepiece")])
-    (scored,) = model.score([PROMPT], [TEXT], [0.0])
+    (scored,) = model.score([Row(PROMPT, (0.0,))], [TEXT])
     target = model.target
     prompt = target.vocabulary.encode_prompt(PROMPT)
     logits = target.model(torch.tensor([prompt + scored.token_ids])).logits[0, len(prompt) - 1 : -1]
@@ -50,6 +61,6 @@ def test_a_text_beyond_the_controllers_context_is_scored_as_it_is_generated(tran
     controller = tiny_controller("sentencepiece", seed=9)
     controller.delta.config.max_position_embeddings = 64
     model = ControlledModel(tiny_target("byte-level"), [controller], transfer=transfer)
-    (scored,) = model.score([PROMPT], [TEXT], [1.0])
+    (scored,) = model.score([Row(PROMPT, (1.0,))], [TEXT])
     expected = step_by_step(model, Row(PROMPT, (1.0,)), scored.token_ids)
     assert scored.logprobs == pytest.approx(expected, abs=2e-3)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cmc.data import Record, format_prompt
+from cmc.data import Record
 from cmc.evaluation.scores import exact_match
-from cmc.generation import ControlledModel, Row
+from cmc.generation import ControlledModel
 from cmc.settings import Sampling
 
 ANSWER_TOKENS = 96  # more than any answer of the lab needs in any of its vocabularies
@@ -45,16 +45,15 @@ def ask(
         records: questions with their expected answers.
         strengths: one per controller.
         batch_size: questions asked at once; no answer depends on it.
-        prompt_format: how questions are put, by default as the controllers were trained.
+        prompt_format: how questions are put, by default as the controllers were trained; a target
+            with a chat template is asked in that, except for texts to go on with (`plain`).
         max_new_tokens: of an answer at most, where fewer than usual are enough.
     """
-    prompt_format = prompt_format or model.prompt_format
     sampling = Sampling(max_new_tokens=min(max_new_tokens or ANSWER_TOKENS, ANSWER_TOKENS))
     for start in range(0, len(records), batch_size):
         part = records[start : start + batch_size]
         rows = [
-            Row(format_prompt(prompt_format, each.instruction, each.input), strengths)
-            for each in part
+            model.row(each.instruction, strengths, each.input, prompt_format or "") for each in part
         ]
         for record, said in zip(part, model.generate(rows, sampling), strict=True):
             text = said.text.strip() if said.finished else f"{said.text.strip()} …"

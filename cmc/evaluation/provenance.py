@@ -44,12 +44,13 @@ def provenance(request: Any, data: dict[str, Sequence[Record]], **parts: Any) ->
 
 
 def describe_models(models: Iterable[LanguageModel]) -> dict[str, Any]:
-    """Return revision, fingerprint of the vocabulary and hash of the weights, by name."""
+    """Return what each is and whether it reads questions in a chat template, by name."""
     return {
         each.name: {
             "revision": each.revision,
             "vocabulary": each.vocabulary.fingerprint,
             "weights": weights_hash(each.name, "models"),
+            "has_chat_template": bool(each.vocabulary.tokenizer.chat_template),
         }
         for each in models
     }

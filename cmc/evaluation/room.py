@@ -12,35 +12,32 @@ LEAST_NEW_TOKENS = 8  # with less room an answer says nothing about the model
 
 def greedy_answers(
     model: ControlledModel,
-    prompts: Sequence[str],
-    strengths: tuple[float, ...],
+    rows: Sequence[Row],
     max_new_tokens: int,
     batch_size: int,
 ) -> Iterator[list[Generation]]:
-    """Yield what formatted prompts are answered, a batch at a time, in their order.
+    """Yield what prompts are answered, a batch at a time, in their order.
 
     Args:
         model: target and controllers.
-        prompts: formatted.
-        strengths: one per controller.
+        rows: prompts with their strengths.
         max_new_tokens: fewer where the target's context ends.
         batch_size: prompts at once; no answer depends on it as long as all have room.
 
     Raises:
         SettingError: a prompt leaves no room for an answer.
     """
-    for start in range(0, len(prompts), batch_size):
-        part = prompts[start : start + batch_size]
+    for start in range(0, len(rows), batch_size):
+        part = rows[start : start + batch_size]
         room = _room(model, part, max_new_tokens)
-        rows = [Row(prompt, strengths) for prompt in part]
-        yield model.generate(rows, Sampling(max_new_tokens=room))
+        yield model.generate(part, Sampling(max_new_tokens=room))
 
 
-def _room(model: ControlledModel, prompts: Sequence[str], wanted: int) -> int:
+def _room(model: ControlledModel, rows: Sequence[Row], wanted: int) -> int:
     if model.target.context is None:
         return wanted
-    longest = max(len(model.target.vocabulary.encode_prompt(prompt)) for prompt in prompts)
-    room = model.target.context - max(longest, 1)
+    longest = max(len(row.ids(model.target.vocabulary)) for row in rows)
+    room = model.target.context - longest
     if room < min(wanted, LEAST_NEW_TOKENS):
         raise SettingError(
             f"a question of {longest} tokens leaves no room for an answer within the "

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from cmc.controller import Controller
-from cmc.data import Record, format_prompt, response_prefix
+from cmc.data import Record, response_prefix
 from cmc.evaluation.scores import Interval, bootstrap_interval, mean_interval
 from cmc.generation import ControlledModel, Row
 from cmc.models import LanguageModel
@@ -40,13 +40,12 @@ def likelihoods(pair: Pair, records: Sequence[Record]) -> dict[str, Any]:
         `alone` and `controlled`: one each per record; `bytes`: the size of the answers.
     """
     model = pair.controlled()
-    form = model.prompt_format
-    prompts = [format_prompt(form, each.instruction, each.input) for each in records]
-    answers = [response_prefix(form) + each.output for each in records]
-    found = {
-        name: [math.fsum(each.logprobs) for each in model.score(prompts, answers, (strength,))]
-        for name, strength in (("alone", 0.0), ("controlled", pair.strength))
-    }
+    prefix, found = response_prefix(model.prompt_format), {}
+    for name, strength in (("alone", 0.0), ("controlled", pair.strength)):
+        rows = [model.row(each.instruction, (strength,), each.input) for each in records]
+        answers = [row.response(prefix, each.output)
+                   for row, each in zip(rows, records, strict=True)]  # fmt: skip
+        found[name] = [math.fsum(each.logprobs) for each in model.score(rows, answers)]
     return found | {"bytes": [len(each.encode()) for each in answers]}
 
 
@@ -130,13 +129,12 @@ def _next_bytes(pair: Pair, records: Sequence[Record]) -> tuple[torch.Tensor, to
     of the text, or a space alone.
     """
     model = pair.controlled()
-    form = model.prompt_format
-    starts = []
-    for record in records:
-        prompt, words = format_prompt(form, record.instruction, record.input), record.output.split()
-        half = " ".join(words[: len(words) // 2])
-        starts += [prompt, prompt + response_prefix(form) + half]
-    rows = [Row(text, (strength,)) for strength in (0.0, pair.strength) for text in starts]
+    rows = [
+        row
+        for strength in (0.0, pair.strength)
+        for each in records
+        for row in _places(model, each, strength)
+    ]
     scores = model.decoder(rows).scores(range(len(rows)))
     first = [(each or b"").strip()[:1] for each in pair.model.vocabulary.token_bytes]
     outcome = torch.full((scores.shape[1],), 256, device=scores.device)
@@ -146,4 +144,15 @@ def _next_bytes(pair: Pair, records: Sequence[Record]) -> tuple[torch.Tensor, to
     shares = torch.zeros(len(rows), 257, device=scores.device)
     shares.index_add_(1, outcome, torch.softmax(scores, -1))
     logprobs = shares.clamp_min(1e-12).log().cpu()
-    return logprobs[: len(starts)], logprobs[len(starts) :]
+    return logprobs.tensor_split(2)
+
+
+def _places(model: ControlledModel, record: Record, strength: float) -> tuple[Row, Row]:
+    """Return rows at the start and in the middle of an expected answer."""
+    row, words = model.row(record.instruction, (strength,), record.input), record.output.split()
+    half = row.response(response_prefix(model.prompt_format), " ".join(words[: len(words) // 2]))
+    if row.target_ids is None:
+        return row, replace(row, prompt=row.prompt + half)
+    read = model.target.vocabulary.encode_continuation(half.encode())
+    begun = row.begun + half.encode()
+    return row, replace(row, target_ids=(*row.target_ids, *read), begun=begun)

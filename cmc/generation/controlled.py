@@ -13,7 +13,7 @@ from cmc.data import format_prompt, response_prefix
 from cmc.errors import SettingError
 from cmc.generation.decoder import Decoder, Row
 from cmc.generation.details import token_details
-from cmc.generation.mix import Steering
+from cmc.generation.mix import Steering, carrier
 from cmc.generation.processor import ControlProcessor, check_decoding, prompts_of
 from cmc.generation.sampling import Sampler
 from cmc.generation.scoring import text_logprobs
@@ -21,7 +21,7 @@ from cmc.generation.spelling import Spelling
 from cmc.generation.told import Chunk, Generation, Progress, Score
 from cmc.models import LanguageModel
 from cmc.settings import CoverSettings, Rails, Sampling
-from cmc.vocab import VocabMap, inspected_map, resolve_transfer
+from cmc.vocab import VocabMap
 from cmc.vocab.canonical import split_incomplete
 
 
@@ -91,22 +91,31 @@ class ControlledModel:
         """Return the text both sides read for an instruction."""
         return format_prompt(self.prompt_format, instruction, more)
 
-    def row(self, instruction: str, strengths: Sequence[float], more: str = "") -> Row:
+    def row(
+        self, instruction: str, strengths: Sequence[float], more: str = "", prompt_format: str = ""
+    ) -> Row:
         """Return a row for an instruction: each side reads it as it was trained.
 
         The controllers read their own format; a target with a chat template reads that, any other
         the controllers' format.
+
+        Args:
+            instruction: what is asked.
+            strengths: one per controller.
+            more: what the instruction speaks of, if anything.
+            prompt_format: instead of the controllers' own; `plain` is a text to go on with, which
+                no chat template is put around.
         """
-        prompt, vocabulary = self.prompt(instruction, more), self.target.vocabulary
-        if not vocabulary.tokenizer.chat_template:
+        form, vocabulary = prompt_format or self.prompt_format, self.target.vocabulary
+        prompt = format_prompt(form, instruction, more)
+        if not vocabulary.tokenizer.chat_template or prompt_format == "plain":
             return Row(prompt, tuple(strengths))
         asked = format_prompt("plain", instruction, more)
         text = vocabulary.tokenizer.apply_chat_template(
             [{"role": "user", "content": asked}], tokenize=False, add_generation_prompt=True
         )
         ids = vocabulary.tokenizer(text, add_special_tokens=False).input_ids
-        begun = response_prefix(self.prompt_format).encode()
-        return Row(prompt, tuple(strengths), tuple(ids), begun)
+        return Row(prompt, tuple(strengths), tuple(ids), response_prefix(form).encode())
 
     def processor(self, rows: Sequence[Row]) -> ControlProcessor:
         """Return what to give to transformers' `generate` as a `logits_processor`, once.
@@ -197,25 +206,21 @@ class ControlledModel:
                 told,
             )
 
-    def score(
-        self, prompts: Sequence[str], responses: Sequence[str], strengths: Sequence[float]
-    ) -> list[Score]:
+    def score(self, rows: Sequence[Row], responses: Sequence[str]) -> list[Score]:
         """Return the log-probabilities of given responses under control.
 
         Args:
-            prompts: formatted, one per response.
-            responses: as they follow the prompt, leading space included; the end token is
+            rows: prompts with their strengths, one per response.
+            responses: as they follow what the target reads, see `Row.response`; the end token is
                 scored too.
-            strengths: one per controller, the same for all responses.
         """
-        if len(prompts) != len(responses):
+        if len(rows) != len(responses):
             raise SettingError(
-                f"{len(prompts)} prompts and {len(responses)} responses",
+                f"{len(rows)} prompts and {len(responses)} responses",
                 hint="Give every prompt one response.",
             )
-        if not prompts:
+        if not rows:
             return []
-        rows = [Row(prompt, tuple(strengths)) for prompt in prompts]
         vocabulary = self.target.vocabulary
         ids = [
             [*vocabulary.encode_continuation(response.encode()), vocabulary.eos_id]
@@ -272,27 +277,3 @@ class ControlledModel:
             if not active:
                 return
             decoder.push(chosen, active)
-
-
-def carrier(
-    controller: Controller, target: LanguageModel, transfer: str, vocab_map: VocabMap | None = None
-) -> VocabMap | Spelling:
-    """Return what carries a shift between two vocabularies.
-
-    Raises:
-        VocabMismatch: `same` was asked for between different vocabularies, or the map was built
-            for others.
-        SettingError: a map was given and the transfer follows none.
-    """
-    mine, theirs = controller.vocabulary, target.vocabulary
-    if vocab_map is not None:
-        if transfer not in ("auto", vocab_map.transfer) or vocab_map.transfer == "cover":
-            raise SettingError(
-                f"the transfer {transfer} does not follow this map, made for {vocab_map.transfer}",
-                hint="Choose the transfer pm-mined and a map made for it, or give no map.",
-            )
-        vocab_map.check_pair(mine.fingerprint, theirs.fingerprint)
-        return vocab_map
-    if resolve_transfer(mine, theirs, transfer) == "cover":
-        return Spelling(mine, theirs)
-    return inspected_map(mine, theirs, transfer)

@@ -41,6 +41,15 @@ class Row:
         # A model needs something to go on from; the end of another text is the nearest to nothing.
         return ids or [vocabulary.eos_id]
 
+    def response(self, prefix: str, answer: str) -> str:
+        """Return an answer as it follows what the target reads.
+
+        Args:
+            prefix: what stands in front of an answer in the controllers' format.
+            answer: without it.
+        """
+        return answer if self.target_ids else prefix + answer
+
 
 class Decoder:
     """One batch in progress: the target's cache and the controllers' texts.
@@ -81,11 +90,7 @@ class Decoder:
         self._cache = DynamicCache(config=self._target.model.config)
 
     def _control(self, number: int, steering: Steering) -> Control:
-        prompts = [row.prompt for row in self._rows]
-        reader = Reader(steering[0], prompts, uses_prior(steering))
-        if isinstance(steering[1], Spelling):  # maps know tokens, not what a token begins with
-            for follower, row in zip(reader.followers, self._rows, strict=True):
-                follower.push_bytes(row.begun)
+        reader = reader_of(steering, self._rows)
         strengths = [float(row.strengths[number]) for row in self._rows]
         return control_of(steering, self._target.vocabulary, reader, strengths)
 
@@ -132,6 +137,15 @@ class Decoder:
         self._input = torch.tensor(chosen)[:, None]
         self._mask = torch.cat([self._mask, torch.ones(len(chosen), 1, dtype=torch.long)], 1)
         self.mix.push({row: chosen[row] for row in active})
+
+
+def reader_of(steering: Steering, rows: Sequence[Row]) -> Reader:
+    """Return what reads the texts of rows for one controller."""
+    reader = Reader(steering[0], [row.prompt for row in rows], uses_prior(steering))
+    if isinstance(steering[1], Spelling):  # maps know tokens, not what a token begins with
+        for follower, row in zip(reader.followers, rows, strict=True):
+            follower.push_bytes(row.begun)
+    return reader
 
 
 def read(target: LanguageModel, *, cache: DynamicCache, **inputs: Any) -> Tensor:

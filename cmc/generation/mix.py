@@ -7,18 +7,44 @@ from torch import Tensor
 
 from cmc.combine import centre, combine
 from cmc.controller import Controller
+from cmc.errors import SettingError
 from cmc.generation.cover import CoverControl
 from cmc.generation.details import Step
 from cmc.generation.mapped import MappedControl
 from cmc.generation.rails import guarded, is_off, is_uncertain
 from cmc.generation.reader import Reader, TextReader
 from cmc.generation.spelling import Spelling
+from cmc.models import LanguageModel
 from cmc.settings import CoverSettings, Rails
-from cmc.vocab import VocabMap, Vocabulary
+from cmc.vocab import VocabMap, Vocabulary, inspected_map, resolve_transfer
 
 Control = MappedControl | CoverControl
 # A controller, what carries its shift, and how many candidates `cover` scores.
 Steering = tuple[Controller, VocabMap | Spelling, CoverSettings]
+
+
+def carrier(
+    controller: Controller, target: LanguageModel, transfer: str, vocab_map: VocabMap | None = None
+) -> VocabMap | Spelling:
+    """Return what carries a shift between two vocabularies.
+
+    Raises:
+        VocabMismatch: `same` was asked for between different vocabularies, or the map was built
+            for others.
+        SettingError: a map was given and the transfer follows none.
+    """
+    mine, theirs = controller.vocabulary, target.vocabulary
+    if vocab_map is not None:
+        if transfer not in ("auto", vocab_map.transfer) or vocab_map.transfer == "cover":
+            raise SettingError(
+                f"the transfer {transfer} does not follow this map, made for {vocab_map.transfer}",
+                hint="Choose the transfer pm-mined and a map made for it, or give no map.",
+            )
+        vocab_map.check_pair(mine.fingerprint, theirs.fingerprint)
+        return vocab_map
+    if resolve_transfer(mine, theirs, transfer) == "cover":
+        return Spelling(mine, theirs)
+    return inspected_map(mine, theirs, transfer)
 
 
 def control_of(

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from cmc.generation.decoder import Row, read
+from cmc.generation.decoder import Row, read, reader_of
 from cmc.generation.follower import Follower
 from cmc.generation.mix import Mix, Steering, control_of, uses_prior
-from cmc.generation.reader import Reader, TextReader
+from cmc.generation.reader import TextReader
 from cmc.models import LanguageModel
 from cmc.settings import Rails
 
@@ -63,7 +63,7 @@ def _followers(
     steering: Steering, row: Row, ids: Sequence[int], target: LanguageModel
 ) -> Iterator[Follower]:
     """Yield the controller's view in front of every token of the text."""
-    reader = Reader(steering[0], [row.prompt], uses_prior(steering))
+    reader = reader_of(steering, [row])
     control = control_of(steering, target.vocabulary, reader, [1.0])
     for token in ids:
         seen = copy.copy(reader.followers[0])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cmc.data import Record, format_prompt, response_prefix
+from cmc.data import Record, response_prefix
 from cmc.errors import DataError
 from cmc.generation import ControlledModel
 from cmc.models import LanguageModel, load_language_model
@@ -85,10 +85,9 @@ def target_loss(
     # Made anew: what an earlier one remembers belongs to earlier weights.
     model = ControlledModel(target, [controller])
     prefix = response_prefix(prompt_format)
-    scores = model.score(
-        [format_prompt(prompt_format, each.instruction, each.input) for each in records],
-        [prefix + each.output for each in records],
-        [strength],
-    )
+    rows = [model.row(each.instruction, (strength,), each.input, prompt_format)
+            for each in records]  # fmt: skip
+    responses = [row.response(prefix, each.output) for row, each in zip(rows, records, strict=True)]
+    scores = model.score(rows, responses)
     logprobs: list[Any] = [each for score in scores for each in score.logprobs]
     return -sum(logprobs) / len(logprobs)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cmc.data import Record, format_prompt
+from cmc.data import Record
 from cmc.evaluation.judges.pairs import instruction_text
 from cmc.evaluation.room import greedy_answers
 from cmc.generation import ControlledModel
@@ -28,10 +28,10 @@ def answered(
         controllers: strength by name, in the order the model has them.
         max_new_tokens: of an answer; less where the target's context ends.
     """
-    prompt_format = used_format(model)
-    prompts = [format_prompt(prompt_format, each.instruction, each.input) for each in records]
+    asked_in = "" if model.controllers else used_format(model)
     strengths = tuple(controllers.values())
-    said = greedy_answers(model, prompts, strengths, max_new_tokens, max(1, len(prompts)))
+    rows = [model.row(each.instruction, strengths, each.input, asked_in) for each in records]
+    said = greedy_answers(model, rows, max_new_tokens, max(1, len(rows)))
     name = generator_name(model.target.name, controllers)
     return [
         {"instruction": instruction_text(record), "output": each.text.strip(), "generator": name,

@@ -4,7 +4,7 @@ import math
 
 from cmc.errors import SettingError
 from cmc.evaluation.judges.pairs import Pair, Verdict
-from cmc.generation import ControlledModel
+from cmc.generation import ControlledModel, Row
 from cmc.models import load_language_model
 
 PROMPT = (
@@ -33,14 +33,14 @@ class LocalJudge:
     def compare(self, pair: Pair) -> Verdict:
         """Return the mean of both orders; a model that only minds the order gives a draw."""
         orders = ((pair.reference, pair.answer), (pair.answer, pair.reference))
-        prompts = [
+        rows = [
             # Not str.format of all at once: an answer may hold braces of its own.
-            _filled(pair.instruction, first, second)
+            Row(_filled(pair.instruction, first, second), ())
             for first, second in orders
             for _ in VERDICTS
         ]
         try:
-            scores = self._model.score(prompts, [*VERDICTS, *VERDICTS], ())
+            scores = self._model.score(rows, [*VERDICTS, *VERDICTS])
         except SettingError as error:  # the texts are longer than the judge can read
             return Verdict(None, str(error))
         # Without the end token: a verdict may go on.

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cmc.data import format_prompt, response_prefix
+from cmc.data import response_prefix
 from cmc.evaluation.room import greedy_answers
 from cmc.evaluation.texts import rouge_l_recall
 from cmc.evaluation.tofu.formulas import answer_probability
 from cmc.evaluation.tofu.items import Item
 from cmc.evaluation.tofu.questions import Question
-from cmc.generation import ControlledModel
+from cmc.generation import ControlledModel, Row
 
 Place = tuple[int, int]  # question, and which of its answers
 
@@ -66,11 +66,12 @@ def batch_losses(
         asking: how the model is asked.
     """
     prefix = response_prefix(asking.prompt_format)
-    scores = model.score(
-        [format_prompt(asking.prompt_format, questions[number].question) for number, _ in batch],
-        [f"{prefix}{questions[number].answers[place]}" for number, place in batch],
-        asking.strengths,
-    )
+    rows = [_row(model, questions[number], asking) for number, _ in batch]
+    responses = [
+        row.response(prefix, questions[number].answers[place])
+        for row, (number, place) in zip(rows, batch, strict=True)
+    ]
+    scores = model.score(rows, responses)
     return [-float(np.mean(score.logprobs)) for score in scores]
 
 
@@ -78,11 +79,13 @@ def batch_generations(
     model: ControlledModel, questions: Sequence[Question], asking: Asking
 ) -> list[str]:
     """Return the greedy answers to questions that are asked as one batch."""
-    prompts = [format_prompt(asking.prompt_format, each.question) for each in questions]
-    said = greedy_answers(
-        model, prompts, asking.strengths, asking.max_new_tokens, max(1, len(prompts))
-    )
+    rows = [_row(model, each, asking) for each in questions]
+    said = greedy_answers(model, rows, asking.max_new_tokens, max(1, len(rows)))
     return [each.text.strip() for batch in said for each in batch]
+
+
+def _row(model: ControlledModel, question: Question, asking: Asking) -> Row:
+    return model.row(question.question, asking.strengths, prompt_format=asking.prompt_format)
 
 
 def item(question: Question, losses: Sequence[float], generation: str) -> Item:
