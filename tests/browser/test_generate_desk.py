@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from browser.pages import expect, open_tab
+from browser.pages import expect, open_link, open_tab
 from browser.serving import ANSWER_MS
 from cmc.settings import lab_folder
 
@@ -22,12 +22,6 @@ PLACES_OF_TICKS = """() => Object.fromEntries([...document.querySelectorAll('.ti
     .map(([name, box]) => [name, box.left + box.width / 2]))"""
 # What is wider than the page and no part that scrolls by itself.
 WIDER = "() => document.documentElement.scrollWidth - innerWidth"
-
-
-def opened(page, address: str, query: str = "") -> None:
-    page.goto(f"{address}/?tab=generate{query}")
-    expect(page.locator("#strength-slider input[type=range]")).to_be_visible()
-    page.wait_for_timeout(500)
 
 
 def generated(page) -> None:
@@ -55,7 +49,7 @@ def gentle(tmp_path):
 
 def test_ticks_stand_where_the_thumb_is_at_0_and_at_1(page, address):
     for strength, name in ((0, "0 base"), (1, "1 as trained")):
-        opened(page, address, f"&strength={strength}")
+        open_link(page, address, f"&strength={strength}")
         expect(page.locator("#strength-slider input[type=range]")).to_have_value(str(strength))
         places = page.evaluate(PLACES_OF_TICKS)
         assert abs(places[name] - page.evaluate(PLACE_OF_THUMB)) < 2
@@ -64,7 +58,7 @@ def test_ticks_stand_where_the_thumb_is_at_0_and_at_1(page, address):
 def test_a_controller_brings_its_range_and_reset_goes_back_to_what_it_recommends(
     page, address, gentle
 ):
-    opened(page, address, "&target=lab:twin")
+    open_link(page, address, "&target=lab:twin")
     box = page.locator("#controller input")
     box.fill(str(gentle))
     box.press("Enter")
@@ -83,7 +77,7 @@ def test_a_controller_brings_its_range_and_reset_goes_back_to_what_it_recommends
 
 
 def test_a_muted_controller_says_nothing_and_comes_back_at_its_strength(page, address):
-    opened(page, address, "&target=lab:twin&strength=1.5&max_new_tokens=12")
+    open_link(page, address, "&target=lab:twin&strength=1.5&max_new_tokens=12")
     muted = page.locator("#muted input")
     muted.check()
     expect(page.locator("#identity")).to_contain_text("identical to the base ✓", timeout=ANSWER_MS)
@@ -93,7 +87,7 @@ def test_a_muted_controller_says_nothing_and_comes_back_at_its_strength(page, ad
 
 
 def test_every_listed_controller_is_added_once(page, address):
-    opened(page, address)
+    open_link(page, address)
     for channel in ("second", "third"):
         page.click("#desk-add")
         expect(page.locator(f"#{channel}-controller input")).to_have_value(re.compile("^lab:"))
@@ -143,7 +137,7 @@ def test_a_kept_map_is_chosen_linked_and_refused_for_another_pair(page, address)
 
 
 def test_several_targets_stand_side_by_side_and_stop_keeps_what_is_there(page, address):
-    opened(page, address, "&max_new_tokens=12")
+    open_link(page, address, "&max_new_tokens=12")
     page.click("#compare-part > button")
     page.locator("#compare-targets input").click()
     for target in ("lab:byte", "lab:twin"):
@@ -177,7 +171,7 @@ def test_several_targets_stand_side_by_side_and_stop_keeps_what_is_there(page, a
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_is_wider_than_a_narrow_page(page, address, theme):
     page.set_viewport_size({"width": 400, "height": 800})
-    opened(page, address, f"&__theme={theme}")
+    open_link(page, address, f"&__theme={theme}")
     generated(page)
     page.locator("#heat button").first.click()
     for part in ("details", "compare-part", "visit"):
