@@ -90,7 +90,7 @@ def test_a_secret_goes_only_where_it_was_asked_for(hub, monkeypatch, capsys):
     at = hub()
     told = deployed(at)
     assert told["secrets"] == []
-    assert bSECRET not in b"".join(at.files.values())
+    assert SECRET.encode() not in b"".join(at.files.values())
     other = hub()
     told = deployed(other, SpaceRequest(repo="me/steer", secrets=("HF_TOKEN",)))
     assert other.repo["secrets"] == [{"key": "HF_TOKEN", "value": SECRET}]
