@@ -32,7 +32,11 @@ from cmc.workspace.result import result_data
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 OFFER = Offer(
-    tabs=TABS, targets=["lab:byte"], controllers=["lab:instruct", "lab:style"], is_open=True
+    tabs=TABS,
+    targets=["lab:byte"],
+    controllers=["lab:instruct", "lab:style"],
+    is_open=True,
+    find_map=str,
 )
 
 

@@ -30,8 +30,8 @@ def add_generate(commands: Any) -> None:
     generate.add_argument("--strength", action="append", help="of each controller, in their order")
     generate.add_argument("--transfer", default="auto", choices=TRANSFERS)
     generate.add_argument(
-        "--map", action="append", default=[], metavar="FILE or NAME@VERSION",
-        help="vocab map of each controller, in their order, instead of building one",
+        "--map", action="append", default=[], dest="maps", metavar="FILE or NAME@VERSION",
+        help="vocab map to follow instead of building one; one for each vocabulary of controllers",
     )  # fmt: skip
     add_fields(generate, Sampling, CoverSettings, Rails, Loading)
 
@@ -47,14 +47,14 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
     from cmc.generation import ControlledModel
     from cmc.models import load_language_model
     from cmc.store import Store, place_of
-    from cmc.store.maps import load_map
+    from cmc.store.maps import followed_maps
 
     controllers = [load_controller(place_of(name)) for name in request.controllers]
     target = load_language_model(request.target, loading=request.loading)
-    pairs = zip(parsed.map, controllers, strict=False)
-    maps = [load_map(name, each.vocabulary, target.vocabulary, Store()) for name, each in pairs]
+    mine = [each.vocabulary for each in controllers]
+    followed = followed_maps(request.maps, mine, target.vocabulary, Store())
     how = {name: getattr(request, name) for name in ("transfer", "cover", "rails")}
-    model = ControlledModel(target, controllers, **how, maps=maps)
+    model = ControlledModel(target, controllers, **how, maps=[each for _, each in followed])
     strengths = tuple(request.controllers.values())
     outputs = []
     for prompt in request.prompts:
@@ -72,7 +72,9 @@ def _generate(parsed: argparse.Namespace) -> dict[str, Any]:
             "strengths": dict(request.controllers), "tokens": len(controlled.token_ids),
             "seconds": round(time.perf_counter() - started, 3),
         })  # fmt: skip
-    return {"target": request.target, "transfers": model.transfers, "outputs": outputs}
+    names = [name for name, _ in followed]
+    common = {"target": request.target, "transfers": model.transfers, "maps": names}
+    return common | {"outputs": outputs}
 
 
 def _show_generated(result: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ from cmc.settings.limits import (
 from cmc.settings.places import absolute, home, lab_folder, lab_targets, public_name
 from cmc.settings.priors import RANDOM, SHAPES, PriorSettings, Shape, shape_called
 from cmc.settings.prompts import CHAT, checked_prompt_format
-from cmc.settings.publishing import PublishRequest
+from cmc.settings.publishing import PublishRequest, SpaceRequest
 from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
 from cmc.settings.variants import varied_settings
@@ -72,6 +72,7 @@ __all__ = [
     "Rails",
     "Sampling",
     "Shape",
+    "SpaceRequest",
     "SuiteRequest",
     "SweepRequest",
     "TofuRequest",

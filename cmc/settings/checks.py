@@ -18,13 +18,13 @@ def checked_number(name: str, value: Any, low: float, high: float) -> float:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         raise SettingError(
-            f'{name} is "{value}", which is no number',
-            hint=f"Give a number from {low:g} to {high:g}.",
+            f"{name} is empty"
+            if value in (None, "")
+            else f'{name} is "{value}", which is no number',
+            hint=_range(low, high),
         ) from None
     if not math.isfinite(number) or not low <= number <= high:
-        raise SettingError(
-            f"{name} is {value}, out of range", hint=f"Give a number from {low:g} to {high:g}."
-        )
+        raise SettingError(f"{name} is {value}, out of range", hint=_range(low, high))
     return number
 
 
@@ -45,9 +45,7 @@ def checked_whole(name: str, value: Any, low: int, high: int) -> int:
             raise SettingError(f"{name} is {real:g}", hint="Give a whole number.")
         number = int(real)
     if not low <= number <= high:
-        raise SettingError(
-            f"{name} is {value}, out of range", hint=f"Give a number from {low} to {high}."
-        )
+        raise SettingError(f"{name} is {value}, out of range", hint=_range(low, high))
     return number
 
 
@@ -74,3 +72,9 @@ def check_numbers(request: Any, ranges: Mapping[str, tuple[Any, Any]]) -> None:
 def as_plain(request: Any) -> dict[str, Any]:
     """Return the fields of a request as a dictionary that JSON can hold."""
     return asdict(request)
+
+
+def _range(low: float, high: float) -> str:
+    """Return what to give; a whole number is written out, however large it is."""
+    ends = (f"{each:g}" if isinstance(each, float) else str(each) for each in (low, high))
+    return "Give a number from {} to {}.".format(*ends)

@@ -101,6 +101,7 @@ class GenerationRequest:
     cover: CoverSettings = field(default_factory=CoverSettings)
     rails: Rails = field(default_factory=Rails)
     loading: Loading = field(default_factory=Loading)
+    maps: tuple[str, ...] = ()  # kept vocab maps to follow; what fits none is built
 
     def __post_init__(self) -> None:
         checked_choice("transfer", self.transfer, TRANSFERS)
@@ -120,6 +121,7 @@ class CompareRequest:
     transfer: str = "auto"
     sampling: Sampling = field(default_factory=Sampling)
     cover: CoverSettings = field(default_factory=CoverSettings)
+    maps: tuple[str, ...] = ()  # kept vocab maps to follow; what fits none is built
 
     def __post_init__(self) -> None:
         checked_choice("transfer", self.transfer, TRANSFERS)

@@ -1,10 +1,11 @@
 """Vocab maps in the store: keep them, find those of a pair, read one by name or file."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cmc.errors import SettingError, StoreError, VocabMismatch
 from cmc.store.store import Store
 from cmc.store.version import Version
 from cmc.vocab import VocabMap, Vocabulary
@@ -57,3 +58,53 @@ def load_map(name: str, controller: Vocabulary, target: Vocabulary, store: Store
     if not path.is_file():
         path = store.open("map", name).content / MAP_FILE
     return read_map(path, controller, target)
+
+
+def followed_maps(
+    names: Sequence[str], controllers: Sequence[Vocabulary], target: Vocabulary, store: Store
+) -> list[tuple[str, VocabMap | None]]:
+    """Return per controller the first of some maps that was built for it, with its name.
+
+    Controllers of one vocabulary follow the same map; `("", None)` is one that no map fits.
+
+    Raises:
+        VocabMismatch: a map fits none of the controllers, or another target.
+        SettingError: those that a map fits follow an earlier one already.
+        DataError, StoreError: a map cannot be found or read.
+    """
+    found: list[tuple[str, VocabMap | None]] = [("", None)] * len(controllers)
+    for name in names:
+        loaded = [_of_pair(name, each, target, store) for each in controllers]
+        if all(each is None for each in loaded):
+            raise VocabMismatch(
+                f"the vocab map {name} was built for {_pair_of(name, store)}, not for this pair",
+                hint="Choose a map of this target and controller, or none to have one built.",
+            )
+        takes = [at for at, each in enumerate(loaded) if each is not None and not found[at][0]]
+        if not takes:
+            raise SettingError(
+                f"no controller is left to follow the vocab map {name}",
+                hint="Give one map for every vocabulary of the controllers.",
+            )
+        for at in takes:
+            found[at] = (name, loaded[at])
+    return found
+
+
+def _of_pair(
+    name: str, controller: Vocabulary, target: Vocabulary, store: Store
+) -> VocabMap | None:
+    """Return a map if it was built for a pair, None if for another."""
+    try:
+        return load_map(name, controller, target, store)
+    except VocabMismatch:
+        return None
+
+
+def _pair_of(name: str, store: Store) -> str:
+    """Return which pair a kept map was built for, as its provenance names it."""
+    try:
+        told = store.find("map", name).provenance
+        return f"{told['controller']} and {told['target']}"
+    except (StoreError, KeyError):  # a file, or a version that does not say
+        return "other vocabularies"

@@ -44,7 +44,7 @@ def build_app(workspace: Workspace) -> gr.Blocks:
             gr.HTML(f'<span class="mode">{MODE_NOTES[workspace.mode]}</span>', elem_id="mode")
         with gr.Tabs(selected="generate", elem_id="tabs") as tabs:
             with gr.Tab("Generate", id="generate") as first:
-                generate = build_generate_tab(workspace)
+                generate = build_generate_tab(workspace, first)
             with gr.Tab("Train", id="train"):
                 train = build_train_tab(workspace, demo)
             with gr.Tab("Vocabulary", id="vocabulary") as third:
@@ -92,6 +92,7 @@ def _restore_from_link(
             targets=workspace.names_of_targets(),
             controllers=workspace.names_of_controllers(),
             is_open=workspace.mode == "local",
+            find_map=workspace.map_name,
         )
         wanted, complaints = read_link(request.query_params.multi_items(), offer)
         if complaints:  # one toast for all: the page folds several into one
@@ -126,12 +127,12 @@ def _keep_marks_fresh(
     def mark(steered: str, *names: str) -> dict[Any, Any]:
         return generate.desk.marks(workspace, steered, names)
 
-    ticks = [channel.ticks for channel in generate.desk.channels]
+    marks = [each for part in generate.desk.channels for each in (part.ticks, part.slider)]
     gr.on(
         [demo.load, tab.select, target.change],
         mark,
         [target, *generate.controllers],
-        ticks,
+        marks,
         **QUIET,
     )
 

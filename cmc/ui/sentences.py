@@ -62,8 +62,12 @@ def identity_line(shown: SideBySide) -> str:
 
 def provenance_line(request: GenerationRequest, shown: SideBySide) -> str:
     """Return what made this result; safe as HTML."""
-    used = zip(shown.strengths.items(), shown.transfers, strict=True)
-    parts = [f"{name} at {strength:g} ({transfer})" for (name, strength), transfer in used]
+    maps = shown.maps or [""] * len(shown.transfers)
+    used = zip(shown.strengths.items(), shown.transfers, maps, strict=True)
+    parts = [
+        f"{name} at {strength:g} ({', '.join(filter(None, (transfer, vocab_map)))})"
+        for (name, strength), transfer, vocab_map in used
+    ]
     sampling = request.sampling
     drawn = f"temperature {sampling.temperature:g}, seed {sampling.seed}"
     text = " · ".join([request.target, *parts, drawn if sampling.temperature else "greedy"])

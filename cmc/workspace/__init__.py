@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ from cmc.settings import (
     lab_targets,
 )
 from cmc.store import Store, place_of
+from cmc.store.maps import followed_maps
+from cmc.vocab import VocabMap
 from cmc.workspace.advice import StrengthAdvice, read_advice
 from cmc.workspace.comparison import Compared, stream_comparison
 from cmc.workspace.evaluations import recommended_strength
 from cmc.workspace.kept import Kept
-from cmc.workspace.maps import KeptMaps
+from cmc.workspace.maps import KeptMaps, file_state
 from cmc.workspace.memory import memory_told
 from cmc.workspace.side_by_side import SideBySide, stream_rows
 
@@ -104,8 +108,10 @@ class Workspace:
             raise SettingError("side by side takes one prompt", hint="Give exactly one.")
         with memory_told(self.let_go):
             model = self.controlled_model(request)
+            maps = tuple(name for name, _ in self.followed_maps(request))
             prompt = request.prompts[0].strip()
-            yield from stream_rows(model, prompt, request.controllers, request.sampling)
+            for shown in stream_rows(model, prompt, request.controllers, request.sampling):
+                yield replace(shown, maps=maps)
 
     def stream_comparison(self, request: CompareRequest) -> Iterator[list[Compared]]:
         """Stream one prompt on several targets, each at several strengths in one batch."""
@@ -124,16 +130,35 @@ class Workspace:
         controllers = [self._controller(name) for name in request.controllers]
         # Taken first, so that a target in use counts as used even where its pair is kept.
         target = self._model(request.target, request.loading)
+        maps = self.followed_maps(request)
+        how = {"transfer": request.transfer, "cover": request.cover, "rails": request.rails}
         key = (
             request.target,
             *map(id, controllers),
-            request.transfer,
-            request.cover,
-            request.rails,
+            *how.values(),
             request.loading,
+            *((name, file_state(Path(name))) for name, _ in maps),
         )
-        how = {"transfer": request.transfer, "cover": request.cover, "rails": request.rails}
+        how["maps"] = [each for _, each in maps]
         return self._pairs.get(key, lambda: ControlledModel(target, controllers, **how))
+
+    def followed_maps(self, request: GenerationRequest) -> list[tuple[str, VocabMap | None]]:
+        """Return per controller of a request the kept map it follows, with its name, or none."""
+        names = [self.map_name(each) for each in request.maps]
+        controllers = [self._controller(name).vocabulary for name in request.controllers]
+        target = self._model(request.target, request.loading).vocabulary
+        return followed_maps(names, controllers, target, self.store)
+
+    def map_name(self, name: str) -> str:
+        """Return a file of a vocab map as it is, else the version that a name or label means now.
+
+        Raises:
+            StoreError: there is no such version; on a public Space files are none.
+        """
+        with suppress(OSError):  # no file has so long a name
+            if self.mode == "local" and Path(name).is_file():
+                return name
+        return self.store.find("map", name).reference
 
     def strength_advice(self, controller: str, target: str) -> StrengthAdvice:
         """Return which strengths to use: the newest sweep's of the pair, else the controller's."""

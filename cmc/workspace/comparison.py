@@ -65,6 +65,7 @@ def _stream_target(
             transfer=request.transfer,
             sampling=request.sampling,
             cover=request.cover,
+            maps=request.maps,
         )
     )
     for chunk in model.stream(_rows(model, request), request.sampling):

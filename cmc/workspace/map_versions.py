@@ -2,10 +2,11 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmc.errors import DataError, StoreError
+from cmc.errors import CmcError, DataError, StoreError
 from cmc.settings import MapRequest, checked_choice
 from cmc.store import Version
 from cmc.store.maps import keep_map, maps_of_pair
@@ -28,6 +29,27 @@ def may_keep(workspace: "Workspace") -> bool:
 def versions_of(workspace: "Workspace", found: InspectedMap) -> list[Version]:
     """Return the kept maps that were built for the pair of a map, by name and number."""
     return maps_of_pair(workspace.store, found.controller, found.target)
+
+
+def maps_to_follow(
+    workspace: "Workspace", target: str, controllers: Sequence[str]
+) -> list[Version]:
+    """Return the kept maps that some of these controllers can follow to a target.
+
+    One that cannot be read has none: using it tells what is wrong.
+    """
+    found: dict[str, Version] = {}
+    for controller in controllers if workspace.store.names("map") else ():
+        try:
+            pair = workspace.maps.pair(workspace, controller, target)
+        except CmcError:
+            continue
+        found |= {
+            each.reference: each
+            for each in maps_of_pair(workspace.store, pair.controller, pair.target)
+            if each.provenance.get("transfer") == "pm-mined"
+        }
+    return list(found.values())
 
 
 def keep_inspected(workspace: "Workspace", request: MapRequest, label: str = "") -> Version:

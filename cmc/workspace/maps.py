@@ -134,17 +134,19 @@ class KeptMaps:
 
     def get(self, workspace: "Workspace", request: MapRequest) -> InspectedMap:
         """Return the map of a checked request, built or read at most once while it is in use."""
-        places = workspace.place_of(request.controller), request.target
-        key = (*places, *(_state(Path(place) / "tokenizer.json") for place in places))
-
-        def pair() -> Pair:
-            return Pair(*map(models.load_vocabulary, places))
+        places = _places(workspace, request.controller, request.target)
 
         def inspected() -> InspectedMap:
-            sides = self._pairs.get(key, pair)
+            sides = self.pair(workspace, request.controller, request.target)
             return _inspected(request, sides, workspace)
 
-        return self._maps.get((*key, request, _state(Path(request.saved))), inspected)
+        key = (*_key(places), request, file_state(Path(request.saved)))
+        return self._maps.get(key, inspected)
+
+    def pair(self, workspace: "Workspace", controller: str, target: str) -> Pair:
+        """Return two vocabularies by names that may be used here, read at most once."""
+        places = _places(workspace, controller, target)
+        return self._pairs.get(_key(places), lambda: Pair(*map(models.load_vocabulary, places)))
 
 
 def inspect_map(workspace: "Workspace", request: MapRequest) -> InspectedMap:
@@ -155,11 +157,10 @@ def inspect_map(workspace: "Workspace", request: MapRequest) -> InspectedMap:
         TokenizerError: a tokenizer cannot be read.
         StoreError, DataError, VocabMismatch: the kept map cannot be used for this pair.
     """
-    workspace.check_offered(request.target, workspace.names_of_targets())
-    workspace.check_offered(request.controller, workspace.names_of_controllers())
-    if request.saved and not (workspace.mode == "local" and Path(request.saved).is_file()):
+    _places(workspace, request.controller, request.target)  # before the store is looked into
+    if request.saved:
         # A label may move; the version it names now is what is kept under this request.
-        request = replace(request, saved=workspace.store.find("map", request.saved).reference)
+        request = replace(request, saved=workspace.map_name(request.saved))
     return workspace.maps.get(workspace, replace(request, out=""))
 
 
@@ -205,7 +206,19 @@ def _inspected(request: MapRequest, pair: Pair, workspace: "Workspace") -> Inspe
     return InspectedMap(request, pair, vocab_map, map_summary(vocab_map, *sides))
 
 
-def _state(path: Path) -> int:
+def _places(workspace: "Workspace", controller: str, target: str) -> tuple[str, str]:
+    """Return where the two tokenizers lie, if names that may be used here stand for them."""
+    workspace.check_offered(target, workspace.names_of_targets())
+    workspace.check_offered(controller, workspace.names_of_controllers())
+    return workspace.place_of(controller), target
+
+
+def _key(places: tuple[str, str]) -> tuple[object, ...]:
+    """Return what changes when one of two tokenizers does."""
+    return (*places, *(file_state(Path(place) / "tokenizer.json") for place in places))
+
+
+def file_state(path: Path) -> int:
     """Return what changes when a file does; 0 where there is none."""
     try:
         return path.stat().st_mtime_ns

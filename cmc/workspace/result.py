@@ -17,6 +17,7 @@ def result_data(request: GenerationRequest, shown: SideBySide) -> dict[str, Any]
     return {
         "request": as_plain(request),
         "transfers": list(shown.transfers),
+        "maps": list(shown.maps),
         "base": _side(shown.base, shown.base_tokens, shown.base_seconds),
         "controlled": _side(shown.controlled, shown.controlled_tokens, shown.controlled_seconds),
         "base_would_differ": sum(each.is_changed for each in shown.tokens),

@@ -23,6 +23,7 @@ class SideBySide:
     transfers: tuple[str, ...]
     is_finished: bool
     is_windowed: bool = False  # whether a controller saw only the end of the text
+    maps: tuple[str, ...] = ()  # kept vocab map that each controller follows, "" for none
     tokens: tuple[TokenDetail, ...] = ()  # what control did to every controlled token
 
     @property

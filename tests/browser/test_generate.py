@@ -4,7 +4,7 @@ import json
 import re
 from urllib.parse import quote
 
-from browser.pages import expect, open_tab
+from browser.pages import expect, open_link, open_tab
 from browser.serving import ANSWER_MS
 
 STOPS_AFTER_SOME_WORDS = """() => {
@@ -27,12 +27,6 @@ def text(page, pane: str) -> str:
     return page.locator(f"#{pane}-text textarea").input_value()
 
 
-def opened(page, address: str, query: str = "") -> None:
-    page.goto(f"{address}/?tab=generate{query}")
-    expect(page.locator("#strength-slider input[type=range]")).to_be_visible()
-    page.wait_for_timeout(500)  # what the link names is set once the page is there
-
-
 def test_generate_answers_at_first_sight(page, address):
     open_tab(page, address, "generate")
     page.click("#generate")
@@ -42,7 +36,7 @@ def test_generate_answers_at_first_sight(page, address):
 
 
 def test_the_slider_works_by_keyboard_and_strength_zero_is_the_base(page, address):
-    opened(page, address, "&strength=1")
+    open_link(page, address, "&strength=1")
     page.click("#generate")
     trained = generated(page)
     slider = page.locator("#strength-slider input[type=range]")
@@ -60,7 +54,7 @@ def test_the_slider_works_by_keyboard_and_strength_zero_is_the_base(page, addres
 
 
 def test_a_drag_of_twenty_steps_ends_on_its_last_value(page, address):
-    opened(page, address, "&strength=-1&max_new_tokens=24")
+    open_link(page, address, "&strength=-1&max_new_tokens=24")
     slider = page.locator("#strength-slider input[type=range]")
     box = slider.bounding_box()
     middle = box["y"] + box["height"] / 2
@@ -76,13 +70,13 @@ def test_a_drag_of_twenty_steps_ends_on_its_last_value(page, address):
     page.wait_for_timeout(1500)  # nothing older may come after it
     expect(page.locator("#provenance")).to_contain_text("lab:instruct at 2")
     assert text(page, "controlled") == last
-    opened(page, address, "&strength=2&max_new_tokens=24")
+    open_link(page, address, "&strength=2&max_new_tokens=24")
     page.click("#generate")
     assert generated(page) == last
 
 
 def test_stop_keeps_the_text_and_what_is_known_of_its_tokens(page, address):
-    opened(
+    open_link(
         page,
         address,
         "&strength=0&prompt=Tell+me+a+story.&max_new_tokens=400&temperature=2&seed=12",
@@ -101,7 +95,7 @@ def test_stop_keeps_the_text_and_what_is_known_of_its_tokens(page, address):
 
 
 def test_bad_input_is_a_toast_and_nothing_is_lost(page, address):
-    opened(page, address)
+    open_link(page, address)
     page.fill("#prompt textarea", "What is this?")
     page.fill("#strength input", "99")
     page.click("#generate")
@@ -113,7 +107,7 @@ def test_bad_input_is_a_toast_and_nothing_is_lost(page, address):
 
 
 def test_the_desk_adds_mutes_removes_and_resets(page, address):
-    opened(page, address, "&target=lab:twin")  # no sweep has recommended another strength there
+    open_link(page, address, "&target=lab:twin")  # no sweep has recommended another strength there
     page.click("#desk-add")
     expect(page.locator("#second-controller input")).not_to_have_value("")
     page.fill("#strength input", "0.5")
@@ -135,7 +129,7 @@ def test_the_copied_link_restores_the_view(page, address):
         "&prompt=Who+is+there%3F&target=lab:twin&controller=lab:style:-0.5"
         "&controller=lab:instruct:3:muted&transfer=cover&temperature=0.7&seed=5"
     )
-    opened(page, address, wanted)
+    open_link(page, address, wanted)
     expect(page.locator("#prompt textarea")).to_have_value("Who is there?")
     page.click("#copy-link")
     expect(page.locator("#link textarea, #link input")).to_have_value(re.compile("^http"))
@@ -158,7 +152,7 @@ def test_the_copied_link_restores_the_view(page, address):
 
 
 def test_bad_parts_of_a_link_are_told_and_the_rest_is_kept(page, address):
-    opened(page, address, f"&prompt=Hi&seed=x&target=lab:gone&controller={quote(HOSTILE)}:1")
+    open_link(page, address, f"&prompt=Hi&seed=x&target=lab:gone&controller={quote(HOSTILE)}:1")
     toast = page.get_by_test_id("toast-body")
     for part in ("Left out of the link", "Seed is", "lab:gone", "is no name of a model"):
         expect(toast).to_contain_text(part)
@@ -168,7 +162,7 @@ def test_bad_parts_of_a_link_are_told_and_the_rest_is_kept(page, address):
 
 
 def test_hostile_text_stays_text_wherever_it_is_shown(page, address):
-    opened(page, address, f"&prompt={quote(HOSTILE)}&temperature=2&max_new_tokens=12")
+    open_link(page, address, f"&prompt={quote(HOSTILE)}&temperature=2&max_new_tokens=12")
     page.click("#generate")
     generated(page)
     page.click("#visit > button")
@@ -182,7 +176,7 @@ def test_hostile_text_stays_text_wherever_it_is_shown(page, address):
 
 
 def test_a_token_tells_what_stood_first_before_and_after(page, address):
-    opened(page, address)
+    open_link(page, address)
     page.click("#generate")
     generated(page)
     expect(page.locator("#identity")).to_contain_text("The base would have said otherwise at")
@@ -195,7 +189,7 @@ def test_a_token_tells_what_stood_first_before_and_after(page, address):
 
 
 def test_strengths_and_targets_stand_side_by_side(page, address):
-    opened(page, address, "&max_new_tokens=12")
+    open_link(page, address, "&max_new_tokens=12")
     page.click("#compare-part > button")
     page.click("#compare")
     row = page.locator("#compare-grid tr").nth(1)
@@ -205,7 +199,7 @@ def test_strengths_and_targets_stand_side_by_side(page, address):
 
 
 def test_a_result_is_exported_and_comes_back_from_the_history(page, address):
-    opened(page, address, "&strength=0.5")
+    open_link(page, address, "&strength=0.5")
     page.click("#visit > button")
     page.click("#generate")
     first = generated(page)

@@ -15,6 +15,7 @@ from cmc.ui.tabs.generate.choices import CHANNELS, GenerateChoices
 from cmc.ui.tabs.generate.compare import build_compare, wire_compare
 from cmc.ui.tabs.generate.desk import Desk, build_desk
 from cmc.ui.tabs.generate.history import build_history, wire_history
+from cmc.ui.tabs.generate.maps import build_map_choice, shown_map, wire_map_choice
 from cmc.ui.tabs.generate.panes import Panes, Result, build_panes, shown_values
 from cmc.ui.tabs.generate.sharing import (
     Sharing,
@@ -56,11 +57,14 @@ class GenerateTab:
             for name, value in values.items()
             if name in self.fields and name not in on_desk
         }
+        if "vocab_map" in values:
+            chosen = shown_map(values["vocab_map"], values.get("transfer", ""))
+            plain[self.fields["vocab_map"]] = chosen
         return plain | self.desk.shown(workspace, values)
 
 
-def build_generate_tab(workspace: Workspace) -> GenerateTab:
-    """Lay out the tab and wire it."""
+def build_generate_tab(workspace: Workspace, page: gr.Tab) -> GenerateTab:
+    """Lay out the tab on its page and wire it."""
     prompts = workspace.prompts()
     with gr.Row(equal_height=False, elem_classes="page"):
         with gr.Column(scale=0, min_width=350, elem_classes="panel"):
@@ -89,6 +93,7 @@ def build_generate_tab(workspace: Workspace) -> GenerateTab:
     wire_sharing(Sharing(copy, export, link), form, panes)
     wire_history(workspace, visit, tab, panes, [*(each.success for each in runs), stopped.then])
     wire_compare(workspace, comparison, fields)
+    wire_map_choice(workspace, fields, page)
     return tab
 
 
@@ -112,6 +117,7 @@ def _details() -> dict[str, Any]:
             list(TRANSFERS), value="auto", label="Transfer",
             info="How the shift reaches another vocabulary.", elem_id="transfer",
         ),
+        "vocab_map": build_map_choice(),
         "max_new_tokens": gr.Slider(
             1, 512, default.max_new_tokens, step=1, label="Most new tokens", elem_id="tokens"
         ),
@@ -151,7 +157,12 @@ def _wire(
     stream = lent_gpu(workspace.stream_side_by_side)
 
     def generate(choices: GenerateChoices) -> Iterator[tuple[Any, ...]]:
-        """Stream what a target says alone and under control, from one batch."""
+        """Stream what a target says alone and under control, from one batch.
+
+        The last item of the stream has, beside both texts, "Result as data": what was asked,
+        both texts with tokens and seconds, and for every controlled token its shift and the
+        likeliest tokens before and after. Fields have defaults; strengths go from -10 to 10.
+        """
         due = 0
         for shown in paced(stream(choices.request())):
             is_due = len(shown.tokens) >= due or shown.is_finished

@@ -35,6 +35,7 @@ class GenerateChoices:
     target: str = STARTER_TARGET
     controller: str = STARTER_CONTROLLER
     transfer: str = "auto"
+    vocab_map: str = ""  # a kept one to follow; none has one built where the transfer needs it
     strength: float = 1.0
     muted: bool = False
     second_controller: str = NO_CONTROLLER
@@ -91,7 +92,12 @@ class GenerateChoices:
             controllers=self.controllers(),
             transfer=self.transfer,
             sampling=self.sampling(),
+            maps=self.maps(),
         )
+
+    def maps(self) -> tuple[str, ...]:
+        """Return the kept map to follow, if one is chosen."""
+        return (self.vocab_map.strip(),) if (self.vocab_map or "").strip() else ()
 
     def sampling(self) -> Sampling:
         """Return how tokens are drawn."""
@@ -114,6 +120,7 @@ class CompareChoices(GenerateChoices):
             strengths=read_strengths(self.strengths),
             transfer=self.transfer,
             sampling=self.sampling(),
+            maps=self.maps(),
         )
 
 

@@ -75,7 +75,11 @@ def wire_compare(workspace: Workspace, parts: Comparison, fields: dict[str, Any]
     stream = lent_gpu(workspace.stream_comparison)
 
     def compare(choices: CompareChoices) -> Iterator[tuple[Any, ...]]:
-        """Ask several targets the same at several strengths; all strengths are one batch."""
+        """Ask several targets the same at several strengths; all strengths are one batch.
+
+        `targets` is a list, `strengths` a text such as "0, 0.5, 1", of the first controller.
+        "Comparison as data" has a row per target, with an answer per strength or an error.
+        """
         request = choices.comparison()
         found: Sequence[Compared] = []
         for found in paced(stream(request)):
@@ -113,6 +117,7 @@ def comparison_data(request: CompareRequest, found: Sequence[Compared]) -> dict[
     return {
         "prompt": request.prompt,
         "controllers": dict(request.controllers),
+        "maps": list(request.maps),
         "rows": [
             {
                 "target": each.target,

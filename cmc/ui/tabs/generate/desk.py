@@ -19,6 +19,8 @@ CLAMP = """x => {
   return slider ? Math.min(+slider.max, Math.max(+slider.min, x ?? 0)) : x;
 }"""
 STEP = 0.05
+ALL_USED = "Every controller listed here is on the desk."
+TYPE_ONE = " Type the folder or Hub id of another."
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,12 @@ class Desk:
 
     def marks(self, workspace: Workspace, target: str, names: Sequence[str]) -> dict[Any, Any]:
         """Return updates that mark what is recommended for a target; strengths stay."""
-        return {
-            channel.ticks: ticks_html(workspace.strength_advice(name or "", target or ""))
-            for channel, name in zip(self.channels, names, strict=True)
-        }
+        updates: dict[Any, Any] = {}
+        for channel, name in zip(self.channels, names, strict=True):
+            advice = workspace.strength_advice(name or "", target or "")
+            updates[channel.ticks] = ticks_html(advice)
+            updates[channel.slider] = gr.Slider(label=_dial_label(advice))
+        return updates
 
 
 def ticks_html(advice: StrengthAdvice) -> str:
@@ -99,6 +103,11 @@ def ticks_html(advice: StrengthAdvice) -> str:
     marks.append(f'<i style="--at:{at:.4f}" title="{why}"></i>')
     marks += [_stretch(advice, *each) for each in advice.harm]
     return f'<div class="ticks" aria-hidden="true">{"".join(marks)}</div>'
+
+
+def _dial_label(advice: StrengthAdvice) -> str:
+    """Return the name of a slider, which tells the recommended strength also without a mouse."""
+    return f"Strength · ▲ {advice.recommended:g} recommended"
 
 
 def build_desk(workspace: Workspace, target: gr.Dropdown) -> Desk:
@@ -158,7 +167,7 @@ def _dial(advice: StrengthAdvice, elem_id: str) -> tuple[gr.Number, gr.Slider, g
             advice.high,
             value=advice.recommended,
             step=STEP,
-            label="Strength",
+            label=_dial_label(advice),
             buttons=[],
             elem_id=f"{elem_id}-slider",
         )
@@ -175,10 +184,15 @@ def _wire(workspace: Workspace, desk: Desk, target: gr.Dropdown) -> None:
         if not free:
             gr.Info(f"The desk has {len(CHANNELS)} channels. Remove a controller first.")
             return {desk.add: gr.skip()}
-        offered = workspace.names_of_controllers()
-        name = next((each for each in offered if each not in used), offered[0])
+        unused = [each for each in workspace.names_of_controllers() if each not in used]
+        if not unused:  # the same twice would only be refused
+            gr.Info(ALL_USED + (TYPE_ONE if workspace.mode == "local" else ""))
+        name = unused[0] if unused else NO_CONTROLLER
         advice = workspace.strength_advice(name, steered or "")
-        return _set(desk.channels[free[0]], advice, advice.recommended, name)
+        updates = _set(desk.channels[free[0]], advice, advice.recommended, name)
+        if not name and workspace.mode == "local":
+            updates[desk.channels[free[0]].box] = gr.Column(visible=True)
+        return updates
 
     def reset(steered: str, *used: str) -> dict[Any, Any]:
         updates: dict[Any, Any] = {}
@@ -229,7 +243,9 @@ def _set(
     updates = {
         channel.box: gr.Column(visible=bool(name) or keeps_name),
         channel.strength: strength,
-        channel.slider: gr.Slider(minimum=low, maximum=high, value=inside),
+        channel.slider: gr.Slider(
+            minimum=low, maximum=high, value=inside, label=_dial_label(advice)
+        ),
         channel.ticks: ticks_html(advice),
         channel.muted: False,
     }

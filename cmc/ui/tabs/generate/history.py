@@ -101,7 +101,7 @@ def _entry(at: int, result: Result) -> str:
         f"{each.controller} {'muted' if each.muted else f'at {each.strength:g}'}"
         for each in choices.channels()
     )
-    about = f"{choices.target} · {desk}"
+    about = " · ".join(filter(None, (choices.target, desk, choices.vocab_map)))
     if choices.temperature:
         about += f" · temperature {choices.temperature:g}, seed {choices.seed}"
     return (

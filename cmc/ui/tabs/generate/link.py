@@ -36,7 +36,7 @@ def link_query(choices: GenerateChoices) -> str:
         ("controller", f"{each.controller}:{each.strength:g}{MUTED if each.muted else ''}")
         for each in choices.channels()
     ]
-    for name in ("transfer", *SAMPLING):
+    for name in ("transfer", "vocab_map", *SAMPLING):
         default = next(each.default for each in fields(GenerateChoices) if each.name == name)
         if getattr(choices, name) != default:
             parts.append((name, f"{getattr(choices, name)}"))
@@ -51,6 +51,7 @@ class Offer:
     targets: Sequence[str]
     controllers: Sequence[str]
     is_open: bool  # whether any folder or Hub id may be named as well
+    find_map: Callable[[str], str]  # raises `StoreError` where there is no such kept map
 
     def check(self, name: str, offered: Sequence[str]) -> str:
         """Return a name that can be used here.
@@ -58,10 +59,15 @@ class Offer:
         Raises:
             ModelError: it is no name, or not offered here.
         """
-        if len(name) > LONGEST_NAME or not name.isprintable() or set(name) & NEVER_IN_NAMES:
-            raise ModelError(f'"{name[:40]}" is no name of a model', hint="")
+        _check_name(name)
         if name not in offered and (not self.is_open or name.startswith(BUILT_IN)):
             raise ModelError(f'"{name}" is not offered here', hint="")
+        return name
+
+    def check_map(self, name: str) -> str:
+        """Return the name of a kept map; raises `ModelError` or `StoreError` where it is none."""
+        _check_name(name)
+        self.find_map(name)
         return name
 
 
@@ -83,6 +89,7 @@ def read_link(query: Sequence[tuple[str, str]], offer: Offer) -> tuple[Values, l
         "target": lambda value: {"target": offer.check(value, offer.targets)},
         "strength": lambda value: {"strength": _strength(value)},
         "transfer": lambda value: {"transfer": checked_choice("transfer", value, TRANSFERS)},
+        "vocab_map": lambda value: {"vocab_map": offer.check_map(value)},
         **{name: _sampling_reader(name) for name in SAMPLING},
     }
     for name, value in query:
@@ -97,6 +104,12 @@ def read_link(query: Sequence[tuple[str, str]], offer: Offer) -> tuple[Values, l
     named = [value for name, value in query if name == "controller"]
     wanted |= _channels(named, offer, told)
     return wanted, told
+
+
+def _check_name(name: str) -> None:
+    """Refuse what can name nothing."""
+    if len(name) > LONGEST_NAME or not name.isprintable() or set(name) & NEVER_IN_NAMES:
+        raise ModelError(f'"{name[:40]}" is no name of a model', hint="")
 
 
 def _channels(named: Sequence[str], offer: Offer, told: list[str]) -> Values:

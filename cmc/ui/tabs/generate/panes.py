@@ -49,7 +49,10 @@ def build_panes() -> Panes:
     with gr.Row(equal_height=True, elem_classes="panes"):
         base, base_speed = _pane("base", "Base · strength 0")
         controlled, controlled_speed = _pane("controlled", "Controlled")
-    identity = gr.HTML(EMPTY, padding=False, elem_id="identity", elem_classes="note strong")
+    identity = gr.HTML(
+        EMPTY, label="What control changed", padding=False, elem_id="identity",
+        elem_classes="note strong",
+    )  # fmt: skip
     with gr.Row(elem_classes="looks", equal_height=False):
         with gr.Column(scale=3, min_width=320):
             heat = gr.HTML(
@@ -57,7 +60,9 @@ def build_panes() -> Panes:
             )
         with gr.Column(scale=2, min_width=280):
             top = gr.HTML(top_html(None), label="One token", elem_id="top")
-    provenance = gr.HTML("", padding=False, elem_id="provenance", elem_classes="note faint")
+    provenance = gr.HTML(
+        "", label="Made from", padding=False, elem_id="provenance", elem_classes="note faint"
+    )
     # For callers of the API and for the export; a person reads the rest.
     data = gr.JSON(visible=False, label="Result as data")
     result = gr.State(None)
@@ -114,5 +119,8 @@ def _pane(elem_id: str, label: str) -> tuple[gr.Textbox, gr.HTML]:
             buttons=["copy"],
             elem_id=f"{elem_id}-text",
         )
-        speed = gr.HTML("", padding=False, elem_id=f"{elem_id}-speed", elem_classes="speed")
+        speed = gr.HTML(
+            "", label=f"{elem_id.capitalize()} speed", padding=False, elem_id=f"{elem_id}-speed",
+            elem_classes="speed",
+        )  # fmt: skip
     return text, speed
