@@ -36,6 +36,17 @@ def test_generate_answers_at_first_sight(page, address):
     expect(page.locator("#controlled-speed")).to_contain_text("tokens/s")
 
 
+def test_an_example_fills_the_prompt_and_enter_generates(page, address):
+    open_tab(page, address, "generate")
+    page.locator("#examples .gallery-item").nth(1).click()
+    prompt = page.locator("#prompt textarea")
+    expect(prompt).to_have_value("Tell me which colour Zeno Garland wears.")
+    prompt.press("Enter")
+    assert generated(page)
+    page.click("#visit > button")
+    expect(page.locator("#history")).to_contain_text("Tell me which colour Zeno Garland wears.")
+
+
 def test_the_slider_works_by_keyboard_and_strength_zero_is_the_base(page, address):
     open_link(page, address, "&strength=1")
     page.click("#generate")
