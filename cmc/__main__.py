@@ -16,6 +16,7 @@ from cmc.commands.lab import add_lab
 from cmc.commands.map import add_map
 from cmc.commands.maps import add_maps
 from cmc.commands.prior import add_prior
+from cmc.commands.space import add_space
 from cmc.commands.train import add_train
 from cmc.commands.versions import add_versions
 from cmc.errors import CmcError
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         add_generate,
         add_evaluate,
         add_versions,
+        add_space,
     ):
         add(commands)
     return parser

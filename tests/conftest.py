@@ -14,7 +14,9 @@ from cmc.lab.texts import documents
 from cmc.lab.vocabularies import FAMILIES
 from cmc.lab.world import make_world
 from cmc.models import LanguageModel
+from cmc.store import hub as the_hub
 from cmc.vocab import Vocabulary
+from tests.fake_hub import Hub
 from tests.judge_server import KEY, Server
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,3 +132,21 @@ def serve(monkeypatch):
     yield start
     for each in servers:
         each.close()
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """Start Hubs on this machine, each with the status it answers with."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # the Hub is our own
+    monkeypatch.setattr(the_hub, "get_token", lambda: None)
+    hubs = []
+
+    def start(status=200):
+        hubs.append(Hub(status))
+        return hubs[-1]
+
+    yield start
+    for each in hubs:
+        each.shutdown()
+        each.server_close()

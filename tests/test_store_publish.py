@@ -1,11 +1,8 @@
 """Publishing: what arrives at a Hub, and that a token is told nowhere."""
 
-import base64
 import json
 import logging
-import threading
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from huggingface_hub import HfApi
@@ -15,87 +12,14 @@ from cmc.controller import load_controller
 from cmc.errors import SettingError, StoreError
 from cmc.settings import PublishRequest
 from cmc.store import Store
-from cmc.store import publish as publishing
+from cmc.store import hub as the_hub
 from cmc.store.publish import publish_version
 from cmc.workspace import Workspace
 from cmc.workspace.publishing import publish
 from tests.conftest import tiny_controller
+from tests.fake_hub import is_private
 
 TOKEN = "hf_" + "neverToBeTold" * 2
-
-
-def is_private(repo):
-    """Read what a repository was asked to be, as older and newer clients of the Hub write it."""
-    return repo["private"] if "private" in repo else repo["visibility"] == "private"
-
-
-class Hub(ThreadingHTTPServer):
-    """A Hub that takes everything into memory, or refuses with one status."""
-
-    def __init__(self, status: int = 200) -> None:
-        super().__init__(("127.0.0.1", 0), _Answer)
-        self.status, self.asked, self.files, self.repo = status, [], {}, {}
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Answer(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self._say({"sha": "0" * 40, "siblings": [], "id": "me/mine"})
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        hub = self.server
-        hub.asked.append((self.path, self.headers.get("Authorization")))
-        if hub.status != 200:
-            self._say({"error": f"no, {self.headers.get('Authorization')}"})
-        elif self.path.endswith("/create"):
-            hub.repo = json.loads(body)
-            self._say({"url": f"{hub.address}/me/mine", "id": "me/mine"})
-        elif "/preupload/" in self.path:
-            files = [{"path": each["path"], "uploadMode": "regular", "shouldIgnore": False}
-                     for each in json.loads(body)["files"]]  # fmt: skip
-            self._say({"files": files})
-        elif "/commit/" in self.path:
-            for line in map(json.loads, body.splitlines()):
-                if line["key"] == "file":
-                    value = line["value"]
-                    hub.files[value["path"]] = base64.b64decode(value["content"])
-            about = {"commitUrl": f"{hub.address}/me/mine/commit/1", "commitOid": "1" * 40}
-            self._say(about | {"hookOutput": "", "success": True})
-        else:
-            self._say({})
-
-    def _say(self, content):
-        data = json.dumps(content).encode()
-        self.send_response(self.server.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # the Hub is our own
-    monkeypatch.setattr(publishing, "get_token", lambda: None)
-    hubs = []
-
-    def start(status=200):
-        hubs.append(Hub(status))
-        return hubs[-1]
-
-    yield start
-    for each in hubs:
-        each.shutdown()
-        each.server_close()
 
 
 @pytest.fixture
@@ -194,7 +118,7 @@ def test_the_command_takes_the_token_from_a_variable(store, hub, monkeypatch, ca
     at = hub()
     monkeypatch.setenv("CMC_HOME", str(store.home))
     monkeypatch.setenv("MY_TOKEN", TOKEN)
-    monkeypatch.setattr(publishing, "HfApi", partial(_api_at, at.address))
+    monkeypatch.setattr(the_hub, "HfApi", partial(_api_at, at.address))
     command = ["versions", "publish", "mine", "--repo", "me/mine", "--no-private", "--json"]
     assert main([*command, "--token-variable", "MY_TOKEN"]) == 0
     said = capsys.readouterr()

@@ -30,7 +30,7 @@ from cmc.settings.limits import (
 from cmc.settings.places import home, lab_folder, lab_targets
 from cmc.settings.priors import RANDOM, SHAPES, PriorSettings, Shape, shape_called
 from cmc.settings.prompts import CHAT, checked_prompt_format
-from cmc.settings.publishing import PublishRequest
+from cmc.settings.publishing import PublishRequest, SpaceRequest
 from cmc.settings.sweeps import METRICS, CheckRequest, SuiteRequest, SweepRequest
 from cmc.settings.training import TrainSettings
 from cmc.settings.variants import varied_settings
@@ -70,6 +70,7 @@ __all__ = [
     "Rails",
     "Sampling",
     "Shape",
+    "SpaceRequest",
     "SuiteRequest",
     "SweepRequest",
     "TofuRequest",

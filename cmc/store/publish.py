@@ -5,20 +5,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from huggingface_hub import HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub import HfApi
 from safetensors import safe_open
 
 from cmc.card import model_card
 from cmc.controller import MANIFEST, read_settings
-from cmc.errors import StoreError
 from cmc.settings import PublishRequest
+from cmc.store.hub import hub_of, refusals_told
 from cmc.store.store import Store
 from cmc.store.version import Version
 
 # What a controller is made of, and nothing that happens to lie beside it.
 PUBLISHED = ("*.json", "*.safetensors", "*.model", "*.txt", "README.md")
-_SIGN_IN = "Sign in with `hf auth login`, or give a token that may write to it."
 
 
 def publish_version(
@@ -38,10 +36,7 @@ def publish_version(
             the message nor what it came from holds the token.
     """
     version = store.open("controller", reference)
-    token = token or get_token() or ""
-    if not token:
-        raise StoreError(f"there is no token to publish {request.repo} with", hint=_SIGN_IN)
-    api = HfApi(token=token, endpoint=endpoint or None)
+    api = hub_of(request.repo, token, endpoint)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "controller"
         shutil.copytree(version.content, folder)
@@ -76,29 +71,10 @@ def _parameters(folder: Path) -> int:
 
 
 def _uploaded(api: HfApi, folder: Path, version: Version, request: PublishRequest) -> str:
-    try:
+    with refusals_told(request.repo):
         api.create_repo(request.repo, private=request.private, exist_ok=True)
         api.upload_folder(
             repo_id=request.repo, folder_path=folder, allow_patterns=list(PUBLISHED),
             commit_message=f"Publish version {version.number} of {version.name}",
         )  # fmt: skip
-    except HfHubHTTPError as error:
-        # Not chained: what the Hub was asked holds the token.
-        raise _refused(error, request.repo) from None
-    except Exception as error:  # of whatever library the Hub's client uses for the network
-        raise StoreError(
-            f"{request.repo} could not be published ({type(error).__name__})",
-            hint="Check the connection and try again; what arrived is no harm.",
-        ) from None
     return f"{api.endpoint}/{request.repo}"
-
-
-def _refused(error: HfHubHTTPError, repo: str) -> StoreError:
-    status = error.response.status_code if error.response is not None else 0
-    if status in (401, 403) or isinstance(error, RepositoryNotFoundError):
-        return StoreError(f"the Hub does not let this token write to {repo} ({status})",
-                          hint=_SIGN_IN)  # fmt: skip
-    return StoreError(
-        f"the Hub refused to take {repo} ({status or type(error).__name__})",
-        hint="Wait a little and try again; check that the name is not taken by another kind.",
-    )
