@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from urllib.parse import parse_qsl
 
 import pytest
@@ -111,6 +112,50 @@ def test_a_muted_controller_is_silent_and_a_second_one_counts(client, folders):
     assert all(len(token["shifts"]) == 2 for token in data["tokens"])
 
 
+def test_both_panes_grow_together_and_text_stays_as_it_is(client, folders):
+    question = asked(folders, strength=3, max_new_tokens=120)
+    seen = [(base, said) for base, said, *_ in client.submit(**question, api_name="/generate")]
+    last = seen[-1]
+    both = [
+        pair for pair in seen if all(0 < len(a) < len(b) for a, b in zip(pair, last, strict=True))
+    ]
+    assert both, "while it streams, neither pane waits for the other"
+    for one, pane in ((0, "base"), (1, "controlled")):
+        said = [pair[one] for pair in seen]
+        grown = pairwise(said)
+        assert all(after.startswith(before) for before, after in grown), pane
+
+
+def test_a_seed_repeats_what_was_drawn_and_another_draws_anew(client, folders):
+    def said(**sampling) -> str:
+        return client.predict(**asked(folders, **sampling), api_name="/generate")[1]
+
+    drawn = said(temperature=1.5, seed=3)
+    assert said(temperature=1.5, seed=3) == drawn
+    assert len({said(temperature=1.5, seed=seed) for seed in (3, 4, 5)}) > 1
+    greedy = said(temperature=0)
+    assert said(temperature=1.5, seed=3, top_k=1) == greedy
+    assert said(temperature=1.5, seed=3, min_p=1) == greedy
+    assert said(temperature=1.5, seed=3, top_p=0) == greedy
+
+
+def test_a_stopped_call_leaves_the_app_ready(client, folders):
+    job = client.submit(**asked(folders, max_new_tokens=200), api_name="/generate")
+    assert next(iter(job))[1] is not None
+    job.cancel()
+    assert client.predict(**asked(folders), api_name="/generate")[1]
+
+
+def test_what_an_endpoint_gives_back_has_names(client):
+    api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    given = [each["label"] for name in ("/generate", "/compare") for each in api[name]["returns"]]
+    assert [each for each in given if each.startswith("value_")] == []
+    assert len(set(given)) == len(given)
+    for name, needed in (("/generate", "Result as data"), ("/compare", "Comparison as data")):
+        assert needed in api[name]["description"]
+        assert needed in given
+
+
 def test_compare_gives_a_row_per_target_and_a_column_per_strength(client, folders):
     targets = [str(folders / "target"), str(folders / "nan")]
     grid, data = client.predict(
@@ -151,6 +196,18 @@ def test_exhausted_memory_is_told_and_the_app_goes_on(
     assert client.predict(**question, api_name="/generate")[1]
 
 
+@pytest.mark.parametrize("error", [exhausted, exhausted_processor])
+def test_a_comparison_tells_of_exhausted_memory_in_its_row(client, folders, monkeypatch, error):
+    targets = [str(folders / "target"), str(folders / "nan")]
+    question = asked(folders, targets=targets, strengths="0 1")
+    with monkeypatch.context() as patched:
+        patched.setattr(Decoder, "step", error)
+        _, data = client.predict(**question, api_name="/compare")
+    assert all("not enough memory for this" in row["error"] for row in data["rows"])
+    _, data = client.predict(**question, api_name="/compare")
+    assert all(each["text"] for each in data["rows"][0]["answers"])
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -158,11 +215,13 @@ def test_exhausted_memory_is_told_and_the_app_goes_on(
         ({"controller": "damaged"}, "The tokenizer of .* cannot be read"),
         ({"prompt": "word " * 400}, "256 tokens that .* can read. Shorten the prompt"),
         ({"target": HOSTILE}, "&lt;img src=x"),
+        ({"seed": None}, "Seed is empty. Give a number from 0 to 9223372036854775808"),
+        ({"strength": None}, "Strength of .* is empty. Give a number from -10 to 10"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_one_sentence_and_the_app_goes_on(client, folders, wrong, sentence):
     paths = {
-        name: str(folders / value) if (folders / value[:20]).is_dir() else value
+        name: str(folders / value) if (folders / str(value)[:20]).is_dir() else value
         for name, value in wrong.items()
     }
     with pytest.raises(Exception, match=sentence) as caught:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -152,8 +153,11 @@ def test_what_is_uploaded_starts_and_answers(hub, tmp_path):
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     environment = os.environ | {
-        "PYTHONPATH": str(place), "CMC_HOME": str(tmp_path / "home"), "GRADIO_SERVER_PORT": "7913",
+        "PYTHONPATH": str(place), "CMC_HOME": str(tmp_path / "home"), "GRADIO_SERVER_PORT": port,
     }  # fmt: skip
     environment.pop("CMC_LAB", None)
     log = tmp_path / "log.txt"
@@ -162,7 +166,7 @@ def test_what_is_uploaded_starts_and_answers(hub, tmp_path):
             [sys.executable, "app.py"], cwd=place, env=environment, stdout=out, stderr=out
         )
         try:
-            page = _page("http://127.0.0.1:7913", app, log)
+            page = _page(f"http://127.0.0.1:{port}", app, log)
         finally:
             app.terminate()
             app.wait(20)

@@ -126,3 +126,5 @@ def check_training_names(workspace: "Workspace", request: TrainSettings) -> None
             workspace.check_offered(source, workspace.names_of_data())
     workspace.check_offered(request.template, workspace.names_of_templates())
     workspace.check_offered(request.init, ["", PRIOR, *workspace.names_of_controllers()])
+    for model in (request.second_template, request.watch):
+        workspace.check_offered(model, ["", *workspace.names_of_targets()])

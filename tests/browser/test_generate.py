@@ -8,7 +8,8 @@ from browser.pages import expect, open_link, open_tab
 from browser.serving import ANSWER_MS
 
 STOPS_AFTER_SOME_WORDS = """() => {
-    const is_there = document.querySelector("#base-text textarea").value.trim().length > 20;
+    const is_there = ["base", "controlled"].every(pane =>
+        document.querySelector(`#${pane}-text textarea`).value.trim().length > 20);
     if (is_there) document.querySelector("#generate-stop").click();
     return is_there;
 }"""
@@ -33,6 +34,17 @@ def test_generate_answers_at_first_sight(page, address):
     assert generated(page)
     expect(page.locator("#base-speed")).to_contain_text("tokens/s")
     expect(page.locator("#controlled-speed")).to_contain_text("tokens/s")
+
+
+def test_an_example_fills_the_prompt_and_enter_generates(page, address):
+    open_tab(page, address, "generate")
+    page.locator("#examples .gallery-item").nth(1).click()
+    prompt = page.locator("#prompt textarea")
+    expect(prompt).to_have_value("Tell me which colour Zeno Garland wears.")
+    prompt.press("Enter")
+    assert generated(page)
+    page.click("#visit > button")
+    expect(page.locator("#history")).to_contain_text("Tell me which colour Zeno Garland wears.")
 
 
 def test_the_slider_works_by_keyboard_and_strength_zero_is_the_base(page, address):
@@ -85,10 +97,19 @@ def test_stop_keeps_the_text_and_what_is_known_of_its_tokens(page, address):
     # In the page itself: a busy machine would be done before a second look from outside.
     page.wait_for_function(STOPS_AFTER_SOME_WORDS, timeout=ANSWER_MS)
     expect(page.locator("#identity")).to_contain_text("the text stays")
-    kept = text(page, "base")
-    assert kept
+    kept = text(page, "base"), text(page, "controlled")
+    assert all(len(each.strip()) > 20 for each in kept)
+    told = re.search(r"Stopped after (\d+) tokens", page.inner_text("#identity"))
+    assert 0 < int(told[1]) < 400
     page.wait_for_timeout(1000)
-    assert text(page, "base") == kept
+    assert (text(page, "base"), text(page, "controlled")) == kept
+    for pane in ("base", "controlled"):
+        expect(page.locator(f"#{pane}-speed")).to_contain_text("tokens/s")
+    with page.expect_download() as download:
+        page.click("#export")
+    data = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert (data["base"]["text"], data["controlled"]["text"]) == kept
+    assert data["controlled"]["tokens"] == int(told[1])
     assert page.locator("#heat button").count() >= 1
     page.click("#visit > button")
     expect(page.locator("#history button")).to_have_count(1)
@@ -180,12 +201,24 @@ def test_a_token_tells_what_stood_first_before_and_after(page, address):
     page.click("#generate")
     generated(page)
     expect(page.locator("#identity")).to_contain_text("The base would have said otherwise at")
-    token = page.locator("#heat button").first
+    tokens, told = page.locator("#heat button"), page.inner_text("#identity")
+    changed = page.locator("#heat .other").count()
+    assert changed > 0
+    assert f"{changed} of {tokens.count()} tokens" in told
+    token = tokens.first
     token.focus()
     token.press("Enter")
     expect(page.locator("#top tr")).to_have_count(11)
     expect(page.locator("#top .said")).not_to_have_count(0)
     assert token.inner_text().startswith("·")
+    # What is said in the table: ten tokens of each side, and a signed change beside each.
+    changes = page.locator("#top .change").all_inner_texts()
+    assert len(changes) == 10
+    assert all(re.fullmatch(r"[+−](\d+\.\d|∞)", each) for each in changes)
+    assert page.locator("#top .top-head").inner_text().startswith(token.inner_text())
+    tokens.nth(3).click()
+    expect(page.locator("#top .top-head")).to_contain_text(tokens.nth(3).inner_text())
+    expect(page.locator("#heat [aria-pressed]")).to_have_count(1)
 
 
 def test_strengths_and_targets_stand_side_by_side(page, address):

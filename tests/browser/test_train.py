@@ -121,3 +121,29 @@ def test_the_data_are_seen_before_training_and_the_prompt_is_edited(page):
     page.click("#data-look")
     expect(summary).to_contain_text("40 train · 540 retain · 60 held out")
     expect(page.locator("#data-warnings")).to_contain_text("No repeats and no leaks")
+
+
+def test_what_is_meant_for_other_targets_trains_and_is_followed(page, status):
+    page.get_by_role("button", name="For other targets").click()
+    page.fill("#train-low input", "1.5")
+    page.locator("#train-low input").blur()
+    page.fill("#train-high input", "0.5")
+    page.locator("#train-high input").blur()
+    page.click("#train-start")
+    toast = page.get_by_text(re.compile("strength low 1.5 is above strength high 0.5", re.I))
+    expect(toast.first).to_be_visible()
+
+    page.fill("#train-low input", "0.5")
+    page.fill("#train-high input", "1.5")
+    for field, name in (("watch", "lab:byte"), ("second", "lab:twin")):
+        page.click(f"#train-{field} input")
+        page.get_by_role("option", name=name, exact=True).click()
+    page.get_by_role("button", name="The same as a command").click()
+    command = page.locator("#train-command textarea")
+    for part in ("--watch=lab:byte", "--second-template=lab:twin", "--strength-low=0.5"):
+        expect(command).to_have_value(re.compile(re.escape(part)))
+    started(page, "quick", "far")
+    expect(status).to_contain_text(re.compile("finished", re.I), timeout=4 * START_MS)
+    names = "() => document.querySelector('#train-curve .js-plotly-plot').data.map(d => d.name)"
+    assert "held out, target that is watched" in page.evaluate(names)
+    deleted(page, "far")

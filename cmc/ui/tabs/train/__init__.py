@@ -10,7 +10,13 @@ from cmc.ui.form import QUIET, Form
 from cmc.ui.sentences import status_line
 from cmc.ui.tabs.train.choices import TrainChoices, command_line
 from cmc.ui.tabs.train.data_pane import build_data_pane, wire_data_pane
-from cmc.ui.tabs.train.form import common_fields, effort_choice, folded_fields, wire_form
+from cmc.ui.tabs.train.form import (
+    common_fields,
+    effort_choice,
+    folded_fields,
+    transfer_fields,
+    wire_form,
+)
 from cmc.ui.tabs.train.publish import build_publish_pane
 from cmc.ui.tabs.train.run_view import build_run_view, wire_run_view
 from cmc.workspace import Workspace, trainings
@@ -43,6 +49,8 @@ def build_train_tab(workspace: Workspace, demo: gr.Blocks) -> TrainTab:
                 gr.HTML(OFF, padding=False, elem_id="train-off", elem_classes="note")
             with gr.Accordion("Details", open=False, elem_id="train-details"):
                 fields |= folded_fields(workspace)
+            with gr.Accordion("For other targets", open=False, elem_id="train-transfer"):
+                fields |= transfer_fields(workspace)
             with gr.Accordion("The same as a command", open=False, elem_id="train-shell"):
                 command = gr.Textbox(
                     "", label="Command", show_label=False, lines=3, max_lines=12,

@@ -54,6 +54,12 @@ class TrainChoices:
     max_length: float = TrainSettings.max_length
     held_out_fraction: float = TrainSettings.held_out_fraction
     patience: float = TrainSettings.patience
+    watch: str = TrainSettings.watch
+    second_template: str = TrainSettings.second_template
+    strength_low: float = TrainSettings.strength_low
+    strength_high: float = TrainSettings.strength_high
+    restraint: float = TrainSettings.restraint
+    noise: float = TrainSettings.noise
     seed: float = TrainSettings.seed
 
     def settings(self, workspace: Workspace, *, keep: bool = True) -> TrainSettings:
@@ -67,7 +73,7 @@ class TrainChoices:
         hidden_size, layers = SIZES.get(self.size, SIZES["medium"])
         place = trainings.keep_upload if keep else trainings.upload_place
         data = str(place(workspace, self.upload)) if self.upload else self.data or ""
-        texts = ("template", "retain", "name", "columns")
+        texts = ("template", "retain", "name", "columns", "watch", "second_template")
         same: dict[str, Any] = {name: getattr(self, name) or "" for name in texts}
         if self.objective in ON_DATA_ALONE:
             same["retain"] = ""
@@ -75,6 +81,7 @@ class TrainChoices:
         same["prompt_format"] = chosen_prompt(self.prompt_format, self.prompt)
         names = ("objective", "max_steps", "learning_rate", "batch_size", "accumulation")
         names += ("max_length", "held_out_fraction", "patience", "seed")
+        names += ("strength_low", "strength_high", "restraint", "noise")
         same |= {name: getattr(self, name) for name in names}
         return TrainSettings(data=data, hidden_size=hidden_size, layers=layers, **same)
 

@@ -106,6 +106,41 @@ def folded_fields(workspace: Workspace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def transfer_fields(workspace: Workspace) -> dict[str, Any]:
+    """Lay out what is meant for how a controller does on other targets."""
+    default = TrainSettings()
+    is_open = workspace.mode == "local"
+    return {
+        "watch": gr.Dropdown(
+            [("none", ""), *workspace.names_of_targets()], value=default.watch,
+            label="Watched target", info="Its loss under control is measured along the way; "
+            "with patience, it decides when to end.",
+            allow_custom_value=is_open, elem_id="train-watch",
+        ),
+        "second_template": gr.Dropdown(
+            [("none", ""), *workspace.names_of_targets()], value=default.second_template,
+            label="Second template", info="Of the same vocabulary; the two take turns. Holds "
+            "better above strength 1.",
+            allow_custom_value=is_open, elem_id="train-second",
+        ),
+        "strength_low": gr.Number(
+            default.strength_low, label="Least strength drawn", elem_id="train-low",
+            info="Each example is learned at a strength drawn between the two.",
+        ),
+        "strength_high": gr.Number(
+            default.strength_high, label="Greatest strength drawn", elem_id="train-high",
+        ),
+        "restraint": gr.Number(
+            default.restraint, label="Restraint", elem_id="train-restraint",
+            info="Weight of staying near the template; costs effect at low strengths.",
+        ),
+        "noise": gr.Number(
+            default.noise, label="Noise", elem_id="train-noise",
+            info="On the template's features, in parts of their spread.",
+        ),
+    }  # fmt: skip
+
+
 def wire_form(fields: dict[str, Any], effort: gr.Radio) -> None:
     """Let effort set the steps, and the objective bring what it needs."""
 
