@@ -11,7 +11,7 @@ import pytest
 
 from cmc.errors import TrainingError
 from cmc.settings import lab_folder
-from cmc.training import checkpoints, folder, run_training
+from cmc.training import checkpoints, folder, job, run_training
 from cmc.training.checkpoints import load_checkpoint
 from cmc.training.folder import read_json
 from tests.bench import kills
@@ -96,7 +96,7 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_goes_on(tmp_path, monkeypat
             "checkpoint": (checkpoints, "_write_flushed"),
             "record": (folder.os, "write"),
             "status": (folder, "append_log"),
-            "controller": (checkpoints, "flush_tree"),
+            "controller": (job, "flush_tree"),
         }[call]
         patched.setattr(place, name, full)
         if call == "status":

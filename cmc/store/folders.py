@@ -35,7 +35,8 @@ def copy_flushed(source: Path, target: Path) -> None:
     """Copy a folder's files, links as what they lead to, and make sure they are on the disk."""
     # Contents only: modes and dates of the source say nothing about the copy.
     shutil.copytree(source, target, copy_function=shutil.copyfile)
-    flush_tree(target)
+    for path in (*target.rglob("*"), target):
+        flush(path)
 
 
 def write_flushed(path: Path, content: Mapping[str, Any]) -> None:
@@ -54,12 +55,6 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def flush_tree(folder: Path) -> None:
-    """Make sure that everything in a folder is on the disk."""
-    for path in (*folder.rglob("*"), folder):
-        flush(path)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cmc.controller import Controller, load_controller, random_controller, random_network
@@ -14,7 +15,6 @@ from cmc.settings import (
     TrainSettings,
     as_plain,
     home,
-    public_name,
     shape_called,
 )
 from cmc.store import place_of
@@ -47,18 +47,12 @@ class Beside:
     ) -> tuple[LanguageModel, list[FrozenTemplate]]:
         """Return the template of a run, and what is known already of those that take turns."""
         names = [each for each in (settings.template, settings.second_template) if each]
-        if settings.objective == "reverse":  # learns beside the prior, the template says nothing
-            return self._load(settings.template), []
         for name in names:
-            if name not in self._frozen:
-                self._frozen[name] = _with_store(self._load(name), settings, journal)
+            if name not in self._loaded:
+                self._loaded[name] = load_language_model(name, device=accelerator().device)
+                self._frozen[name] = _with_store(self._loaded[name], settings, journal)
         check_turns([self._loaded[name] for name in names])
         return self._loaded[names[0]], [self._frozen[name] for name in names]
-
-    def _load(self, name: str) -> LanguageModel:
-        if name not in self._loaded:
-            self._loaded[name] = load_language_model(name, device=accelerator().device)
-        return self._loaded[name]
 
 
 def _with_store(
@@ -101,15 +95,14 @@ def describe(controller: Controller, settings: TrainSettings, template: Language
     """Write into the controller what it is trained on, without the paths of this machine."""
     has_retain = settings.objective not in ON_DATA_ALONE
     sources = [settings.data, *([settings.retain] if has_retain else [])]
-    named = {name: public_name(getattr(settings, name)) for name in PLACES}
+    named = {name: _public(getattr(settings, name)) for name in PLACES}
     controller.settings |= {
         "objective": settings.objective,
         "prompt_format": settings.prompt_format,
         "template": named["template"],
         "template_fingerprint": template.vocabulary.fingerprint,
         "data": {
-            public_name(source): fingerprint_records(records_of(settings, source))
-            for source in sources
+            _public(source): fingerprint_records(records_of(settings, source)) for source in sources
         },
         "settings": as_plain(settings) | named,
         "parent": named["init"] or None,
@@ -124,3 +117,8 @@ def _recommended(settings: TrainSettings) -> dict[str, Any]:
         # What it has learned is to be subtracted.
         return {"recommended_strength": -1.0, "strength_range": [-high, -low]}
     return {"recommended_strength": 1.0, "strength_range": [low, high]}
+
+
+def _public(name: str) -> str:
+    """Return a name as it may be published: of a path only its last part."""
+    return Path(name).name if Path(name).is_absolute() else name

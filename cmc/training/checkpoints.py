@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from cmc.errors import TrainingError
-from cmc.store.folders import flush, flush_tree
 
 KEPT = 2
 MANIFEST = "manifest.json"
@@ -58,17 +57,6 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         )
     for name, each in parameters.items():
         each.copy_(weights[name])
-
-
-def schedule_of(scheduler: Any) -> dict[str, Any]:
-    """Return where a schedule stands; its formula is code and is not stored."""
-    return {key: each for key, each in scheduler.state_dict().items() if key != "lr_lambdas"}
-
-
-def load_schedule(scheduler: Any, stands: Mapping[str, Any]) -> None:
-    """Put a schedule where `schedule_of` said it stood."""
-    formulas = {"lr_lambdas": [None] * len(scheduler.base_lrs)}
-    scheduler.load_state_dict(stands | formulas)
 
 
 def save_checkpoint(
@@ -147,19 +135,6 @@ def sweep(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def swap_in(target: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder that takes the target's place all at once, or not at all."""
-    aside, old = (target.with_name(f".tmp-{kind}-{os.getpid()}") for kind in ("new", "old"))
-    for path in (aside, old):
-        shutil.rmtree(path, ignore_errors=True)
-    write(aside)
-    flush_tree(aside)
-    if target.exists():
-        target.rename(old)
-    aside.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def write_whole_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """Write `files` and, last, their manifest into a new folder that appears all at once.
 
@@ -174,11 +149,11 @@ def write_whole_folder(target: Path, files: Mapping[str, bytes]) -> None:
         for name, data in files.items():
             _write_flushed(aside / name, data)
         _write_flushed(aside / MANIFEST, json.dumps(_about(manifest), indent=1).encode())
-        flush(aside)
+        _flush_folder(aside)
         if target.exists():
             shutil.rmtree(target)
         aside.rename(target)
-        flush(target.parent)
+        _flush_folder(target.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -249,6 +224,14 @@ def _write_flushed(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _advice(folder: Path, needed: int) -> str:

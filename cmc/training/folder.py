@@ -80,6 +80,16 @@ def drop_lines_from(path: Path, step: int) -> None:
     aside.replace(path)
 
 
+def flush_tree(folder: Path) -> None:
+    """Make sure that everything in a folder is on the disk."""
+    for path in (*folder.rglob("*"), folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def append_log(folder: Path, text: str) -> None:
     """Add a line with the time to the run's log."""
     with (folder / LOG).open("a", encoding="utf-8") as file:

@@ -1,6 +1,7 @@
 """A whole training run: load, train, save the controller, keep the run's folder true."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,22 +11,16 @@ import torch
 
 from cmc.controller import Controller
 from cmc.errors import CmcError, RunError, TrainingError
-from cmc.settings import TrainSettings, absolute, as_plain
+from cmc.settings import TrainSettings, as_plain
 from cmc.store import pinned
 from cmc.training.beside import PLACES, Beside, describe, first_controller
-from cmc.training.checkpoints import (
-    KEPT,
-    load_checkpoint,
-    load_weights,
-    newest_step,
-    swap_in,
-    sweep,
-)
+from cmc.training.checkpoints import KEPT, load_checkpoint, load_weights, newest_step, sweep
 from cmc.training.folder import (
     CHECKPOINTS,
     CONTROLLER,
     SETTINGS,
     append_log,
+    flush_tree,
     lock_held,
     read_json,
     write_json,
@@ -140,8 +135,12 @@ def _unwritable(folder: Path, error: OSError) -> TrainingError:
 
 def with_absolute_paths(settings: TrainSettings) -> TrainSettings:
     """Return the settings with paths that hold in whatever folder a process starts, and when."""
-    places = {name: absolute(getattr(settings, name)) for name in PLACES}
-    return replace(settings, **places | {"init": absolute(pinned(settings.init))})
+    changed = {"init": pinned(settings.init)}
+    for name in PLACES:
+        value = getattr(settings, name)
+        if value and not value.startswith("lab:") and Path(value).expanduser().exists():
+            changed[name] = str(Path(value).expanduser().resolve())
+    return replace(settings, **changed)
 
 
 def _trained(
@@ -220,7 +219,16 @@ def _save_controller(controller: Controller, journal: Journal) -> None:
     if not journal.is_writing:
         return
     controller.settings["metrics"] = {"steps": journal.step, **journal.results}
-    swap_in(journal.folder / CONTROLLER, controller.save_pretrained)
+    target = journal.folder / CONTROLLER
+    aside, old = (journal.folder / f".tmp-{kind}-{os.getpid()}" for kind in ("new", "old"))
+    for path in (aside, old):
+        shutil.rmtree(path, ignore_errors=True)
+    controller.save_pretrained(aside)
+    flush_tree(aside)
+    if target.exists():
+        target.rename(old)
+    aside.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_room(folder: Path, controller: Controller) -> None:

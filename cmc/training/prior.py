@@ -2,6 +2,8 @@
 
 import array
 import math
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,11 +21,8 @@ from cmc.models import load_vocabulary
 from cmc.settings import PriorSettings, as_plain, shape_called
 from cmc.training.checkpoints import (
     load_checkpoint,
-    load_schedule,
     load_weights,
     save_checkpoint,
-    schedule_of,
-    swap_in,
     sweep,
     weights_of,
 )
@@ -33,6 +32,7 @@ from cmc.training.folder import (
     SETTINGS,
     append_record,
     drop_lines_from,
+    flush_tree,
     lock_held,
     read_json,
     write_json,
@@ -168,16 +168,21 @@ class _Pretraining:
         if not self.step:
             return
         self._save_checkpoint()
-        swap_in(self.folder / MODEL, self._write)
-
-    def _write(self, folder: Path) -> None:
-        self.network.save_pretrained(folder)
-        self.vocabulary.tokenizer.save_pretrained(folder)
+        aside, old = (self.folder / f".tmp-{kind}-{os.getpid()}" for kind in ("new", "old"))
+        self.network.save_pretrained(aside)
+        self.vocabulary.tokenizer.save_pretrained(aside)
+        flush_tree(aside)
+        if (self.folder / MODEL).exists():
+            (self.folder / MODEL).rename(old)
+        aside.rename(self.folder / MODEL)
+        shutil.rmtree(old, ignore_errors=True)
 
     def _save_checkpoint(self) -> None:
+        schedule = self.scheduler.state_dict()
+        state = {key: schedule[key] for key in schedule if key != "lr_lambdas"}
         save_checkpoint(
             self.folder / CHECKPOINTS, self.step, weights_of(self.network),
-            self.optimizer.state_dict(), {"scheduler": schedule_of(self.scheduler)},
+            self.optimizer.state_dict(), {"scheduler": state},
         )  # fmt: skip
 
     def _resume(self) -> None:
@@ -187,7 +192,8 @@ class _Pretraining:
         if checkpoint is not None:
             load_weights(self.network, checkpoint.weights)
             self.optimizer.load_state_dict(checkpoint.optimizer)
-            load_schedule(self.scheduler, checkpoint.state["scheduler"])
+            formulas = {"lr_lambdas": [None] * len(self.optimizer.param_groups)}
+            self.scheduler.load_state_dict(checkpoint.state["scheduler"] | formulas)
             self.step = checkpoint.step
         # A killed process may have written records past its last checkpoint.
         drop_lines_from(self.folder / RECORDS, self.step + 1)

@@ -5,13 +5,7 @@ from pathlib import Path
 
 from cmc.errors import TrainingError
 from cmc.settings import as_plain
-from cmc.training.checkpoints import (
-    load_checkpoint,
-    load_schedule,
-    load_weights,
-    save_checkpoint,
-    schedule_of,
-)
+from cmc.training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from cmc.training.guard import Guard, Progress, kept
 from cmc.training.step import TrainingState
 
@@ -27,13 +21,14 @@ def save_state(state: TrainingState, folder: Path) -> None:
     weights = state.weights()
     if not math.isfinite(sum(float(each.double().sum()) for each in weights.values())):
         state.give_up("the sum of the weights became NaN or infinite")
+    schedule = state.scheduler.state_dict()
     plain = {
         "settings": as_plain(state.settings),
         "seconds": state.seconds,
         "drawn": state.drawn,
         "guard": kept(state.guard),
         "progress": kept(state.progress),
-        "scheduler": schedule_of(state.scheduler),
+        "scheduler": {key: schedule[key] for key in schedule if key != "lr_lambdas"},
     }
     save_checkpoint(
         folder, state.step, weights, state.optimizer.state_dict(), plain, best=state.best
@@ -56,7 +51,9 @@ def resume_state(state: TrainingState, folder: Path) -> list[str]:
         )
     load_weights(state.scores.delta, checkpoint.weights)
     state.optimizer.load_state_dict(checkpoint.optimizer)
-    load_schedule(state.scheduler, checkpoint.state["scheduler"])
+    # The schedule's formula is code and was not stored; only where it stands was.
+    formulas = {"lr_lambdas": [None] * len(state.optimizer.param_groups)}
+    state.scheduler.load_state_dict(checkpoint.state["scheduler"] | formulas)
     state.step = state.saved_step = checkpoint.step
     state.seconds, state.drawn = checkpoint.state["seconds"], checkpoint.state["drawn"]
     state.guard = Guard(**checkpoint.state["guard"])
