@@ -68,6 +68,7 @@ def test_lent_hardware_gets_its_own_requirements_and_no_storage_no_home(hub):
     lent = ROOT / "spaces_config" / "requirements-zerogpu.txt"
     assert at.files["requirements.txt"] == lent.read_bytes()
     assert at.repo["hardware"] == "zero-a10g"
+    assert "sleepTimeSeconds" not in at.repo  # it costs nothing, and when it sleeps is fixed
     assert not at.repo.get("volumes")
     assert "CMC_HOME" not in {each["key"] for each in at.repo["variables"]}
 

@@ -36,7 +36,9 @@ def _show(result: dict[str, Any]) -> None:
         done = "is made" if result["created"] else "has the present files"
         print(f"{result['address']} {done}: {result['files']} files, {megabytes:.1f} MB")
     if result["dry_run"] or result["created"]:
-        print(f"  hardware: {result['hardware']}, asleep after {result['sleep_time']} seconds")
+        sleep = result["sleep_time"]
+        rest = f", asleep after {sleep} seconds without a visitor" if sleep else ""
+        print(f"  hardware: {result['hardware']}{rest}")
         for name, value in result["variables"].items():
             print(f"  variable {name}: {value}")
         for name in result["secrets"]:

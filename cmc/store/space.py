@@ -27,7 +27,7 @@ class Plan:
     Attributes:
         files: where each uploaded file comes from, by its path in the Space.
         hardware: what the Space runs on.
-        sleep_time: seconds without a visitor after which it sleeps.
+        sleep_time: seconds without a visitor after which it sleeps, None where the Hub decides.
         variables: public.
         secrets: values by name; the names alone may be told.
         volumes: storage that outlives a restart.
@@ -35,7 +35,7 @@ class Plan:
 
     files: dict[str, Path]
     hardware: str
-    sleep_time: int
+    sleep_time: int | None
     variables: dict[str, str]
     secrets: dict[str, str]
     volumes: list[Volume]
@@ -71,12 +71,13 @@ def planned(request: SpaceRequest, root: Path = ROOT) -> Plan:
     files = _files(root, settings["upload"])
     if hardware == lent["space_hardware"]:
         files["requirements.txt"] = root / lent["requirements"]
+    unpaid = ("cpu-basic", lent["space_hardware"])
     owner = request.repo.partition("/")[0]
     volumes = settings["volumes"] if request.storage else []
     return Plan(
         files=files,
         hardware=hardware,
-        sleep_time=create["space_sleep_time"],
+        sleep_time=create["space_sleep_time"] if hardware not in unpaid else None,
         # Without a volume there is no such place; the app then finds one itself.
         variables={name: value for name, value in create["space_variables"].items()
                    if request.storage or name != "CMC_HOME"},

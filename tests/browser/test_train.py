@@ -142,6 +142,9 @@ def test_what_is_meant_for_other_targets_trains_and_is_followed(page, status):
     command = page.locator("#train-command textarea")
     for part in ("--watch=lab:byte", "--second-template=lab:twin", "--strength-low=0.5"):
         expect(command).to_have_value(re.compile(re.escape(part)))
+    page.get_by_role("button", name="Details").click()
+    page.get_by_label("number input for Held-out share").fill("0.01")  # few to be measured on
+    page.get_by_role("button", name="Details").click()
     started(page, "quick", "far")
     expect(status).to_contain_text(re.compile("finished", re.I), timeout=4 * START_MS)
     names = "() => document.querySelector('#train-curve .js-plotly-plot').data.map(d => d.name)"
